@@ -1,0 +1,1 @@
+//! Long jobs from a function that sleeps: the trait, the words and the errors.

@@ -1,0 +1,1 @@
+//! Runs long jobs from an AWS Lambda durable function.

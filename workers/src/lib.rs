@@ -1,0 +1,1 @@
+//! The longhaul worker: runs a command and completes its durable callback.
