@@ -1,1 +1,83 @@
-//! Long jobs from a function that sleeps: the trait, the words and the errors.
+//! The trait that every compute backend implements, and the words around it.
+//!
+//! Longhaul runs long jobs from an AWS Lambda durable function that sleeps while they run.
+//! The function starts a *job* on a *compute backend*, hands it a *callback token*, suspends,
+//! and resumes with the job's result or with the exact reason why there is none.
+//!
+//! This crate is what a backend's author needs and nothing more: no AWS crate, no runtime.
+//!
+//! | type | what it is |
+//! | --- | --- |
+//! | [`JobSpec`] | one unit of work: name, command, environment, input, resources, timeouts, retry |
+//! | [`Job`] | a spec together with its execution, attempt and start key: what [`ComputeBackend::start`] gets |
+//! | [`CallbackToken`] | the secret with which the worker completes the attempt |
+//! | [`StartKey`] | hash of the token: the idempotency key of a start |
+//! | [`ExecutionId`] | short hash of the durable execution's ARN, carried by every job |
+//! | [`JobHandle`] | what a start returns and the durable function records |
+//! | [`JobStatus`], [`CancelOutcome`] | what a platform knows of a job, what a cancel did |
+//! | [`BackendError`] | why a backend could not do what it was asked |
+//! | [`JobFailure`] | why a job that started has no result |
+//!
+//! # A backend in a few lines
+//!
+//! ```
+//! use async_trait::async_trait;
+//! use longhaul_core::{
+//!     BackendError, CallbackToken, CancelOutcome, ComputeBackend, Job, JobHandle,
+//! };
+//!
+//! /// Prints the job instead of running it.
+//! #[derive(Debug)]
+//! struct Printer;
+//!
+//! #[async_trait]
+//! impl ComputeBackend for Printer {
+//!     fn name(&self) -> &str {
+//!         "printer"
+//!     }
+//!
+//!     async fn start(&self, job: &Job, token: &CallbackToken) -> Result<JobHandle, BackendError> {
+//!         for (name, _value) in job.environment(token).iter() {
+//!             println!("would set {name}");
+//!         }
+//!         Ok(JobHandle::new("printer", job.start_key().as_str()))
+//!     }
+//!
+//!     async fn cancel(&self, _job: &JobHandle, _reason: &str) -> Result<CancelOutcome, BackendError> {
+//!         Ok(CancelOutcome::NotFound)
+//!     }
+//! }
+//! ```
+//!
+//! # Features
+//!
+//! - `mock`: `MockComputeBackend`, made by [mockall](https://docs.rs/mockall), for unit tests of code
+//!   that takes a backend.
+
+mod backend;
+pub mod contract;
+mod duration;
+mod error;
+mod failure;
+mod handle;
+mod identity;
+mod job;
+mod name;
+mod retry;
+mod spec;
+mod status;
+
+pub use backend::ComputeBackend;
+#[cfg(feature = "mock")]
+pub use backend::MockComputeBackend;
+pub use contract::WorkerEnvironment;
+pub use duration::format_duration;
+pub use error::{BackendError, BackendErrorKind, Retry};
+pub use failure::{FailureClass, JobFailure, UnknownFailureClass};
+pub use handle::JobHandle;
+pub use identity::{CallbackToken, ExecutionId, InvalidToken, StartKey};
+pub use job::Job;
+pub use name::{InvalidName, JobName};
+pub use retry::RetryPolicy;
+pub use spec::{InvalidSpec, JobSpec, Resources};
+pub use status::{CancelOutcome, JobState, JobStatus};

@@ -1,0 +1,391 @@
+//! The description of a job, as it stands in a job file.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::duration::{optional_text, text};
+use crate::{JobName, RetryPolicy, contract};
+
+/// One unit of work. Fields other than these are refused when it is read.
+///
+/// ```
+/// use longhaul_core::JobSpec;
+///
+/// let spec: JobSpec = serde_json::from_str(r#"{
+///     "name": "render",
+///     "command": ["render", "--quality", "high"],
+///     "input": {"scene": "s3://scenes/7"},
+///     "resources": {"vcpus": 2, "memory_mib": 4096},
+///     "timeout": "1h 30m",
+///     "heartbeat": "60s"
+/// }"#).unwrap();
+/// spec.validate().unwrap();
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct JobSpec {
+    /// What the job is called in logs, tags and operation names.
+    pub name: JobName,
+    /// The program and its arguments, with no shell in between. Absent: the command that the
+    /// container image or task definition names; the process backend has none and needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// More environment variables. Names are letters, digits and `_`, not a digit first;
+    /// `CALLBACK_ID` and `LONGHAUL_…` are refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+    /// The directory to run in, for local processes. Container backends refuse it: there the
+    /// image decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working_directory: Option<String>,
+    /// Any JSON. The job finds it in `LONGHAUL_INPUT`.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub input: Value,
+    /// What the job needs of its machine.
+    #[serde(default, skip_serializing_if = "Resources::is_default")]
+    pub resources: Resources,
+    /// How long one attempt may take, from the moment its callback is created: 1 s to 366 days.
+    /// 23 hours by default, so that explaining and cancelling still fit in an execution of a day.
+    #[serde(default = "default_timeout", with = "text")]
+    pub timeout: Duration,
+    /// How long the worker may be silent: whole seconds, less than the timeout; `0s` is for ever.
+    /// Absent: the runner's default for the backend.
+    #[serde(
+        default,
+        with = "optional_text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub heartbeat: Option<Duration>,
+    /// When a failed attempt is followed by another one.
+    #[serde(default)]
+    pub retry: RetryPolicy,
+    /// The backend to run on, one of those that the handler has enabled. Absent: its default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
+    /// More tags for the platform, at most 40.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+fn default_timeout() -> Duration {
+    JobSpec::DEFAULT_TIMEOUT
+}
+
+/// What a job needs of its machine. What is absent is left to the platform's definition.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Resources {
+    /// Virtual processors, such as 0.25 or 4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vcpus: Option<f64>,
+    /// Memory in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u32>,
+    /// Scratch disk in GiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ephemeral_storage_gib: Option<u32>,
+    /// GPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<u32>,
+}
+
+impl Resources {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A spec that can never run, and why. The message names the field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+#[non_exhaustive]
+pub struct InvalidSpec {
+    /// The field, as in `environment.PATH`.
+    pub field: String,
+    /// What is wrong with it and what to do.
+    pub problem: String,
+}
+
+impl InvalidSpec {
+    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+impl JobSpec {
+    /// How long one attempt may take when the spec does not say.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(23 * 3600);
+
+    /// The longest timeout: 366 days, the longest life of an execution
+    /// (Lambda API, `DurableConfig.ExecutionTimeout`).
+    pub const MAX_TIMEOUT: Duration = Duration::from_secs(31_622_400);
+
+    /// A job with a name and defaults for everything else.
+    #[must_use]
+    pub fn new(name: JobName) -> Self {
+        Self {
+            name,
+            command: None,
+            environment: BTreeMap::new(),
+            working_directory: None,
+            input: Value::Null,
+            resources: Resources::default(),
+            timeout: Self::DEFAULT_TIMEOUT,
+            heartbeat: None,
+            retry: RetryPolicy::default(),
+            backend: None,
+            tags: BTreeMap::new(),
+        }
+    }
+
+    /// The same job with this command.
+    #[must_use]
+    pub fn with_command<I, S>(mut self, command: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<String>,
+    {
+        self.command = Some(command.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The same job with this input.
+    #[must_use]
+    pub fn with_input(mut self, input: impl Into<Value>) -> Self {
+        self.input = input.into();
+        self
+    }
+
+    /// The same job with this timeout.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The same job with this heartbeat timeout.
+    #[must_use]
+    pub fn with_heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.heartbeat = Some(heartbeat);
+        self
+    }
+
+    /// The same job with this retry policy.
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    ///
+    /// The first [`InvalidSpec`] found.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        self.check_command()?;
+        self.check_environment()?;
+        self.check_times()?;
+        self.check_resources()?;
+        if self.tags.len() > 40 {
+            return Err(InvalidSpec::new(
+                "tags",
+                format!("{} tags are more than 40", self.tags.len()),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_command(&self) -> Result<(), InvalidSpec> {
+        let Some(command) = &self.command else {
+            return Ok(());
+        };
+        if command.first().is_none_or(String::is_empty) {
+            return Err(InvalidSpec::new(
+                "command",
+                "is empty: name a program, or leave the field out for the container's own command",
+            ));
+        }
+        if let Some(at) = command.iter().position(|part| part.contains('\0')) {
+            return Err(InvalidSpec::new(
+                format!("command[{at}]"),
+                "holds a NUL character, which no program can be given",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_environment(&self) -> Result<(), InvalidSpec> {
+        for (name, value) in &self.environment {
+            let field = || format!("environment.{name}");
+            if !contract::is_variable_name(name) {
+                return Err(InvalidSpec::new(
+                    field(),
+                    "is not a variable name: use letters, digits and `_`, not a digit first",
+                ));
+            }
+            if contract::is_reserved(name) {
+                return Err(InvalidSpec::new(
+                    field(),
+                    "is set by longhaul for the worker: choose another name",
+                ));
+            }
+            if value.contains('\0') {
+                return Err(InvalidSpec::new(
+                    field(),
+                    "holds a NUL character, which no variable can",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_times(&self) -> Result<(), InvalidSpec> {
+        if self.timeout < Duration::from_secs(1) || self.timeout > Self::MAX_TIMEOUT {
+            return Err(InvalidSpec::new("timeout", "must be from 1 s to 366 days"));
+        }
+        if let Some(heartbeat) = self.heartbeat {
+            if heartbeat.subsec_nanos() != 0 {
+                return Err(InvalidSpec::new(
+                    "heartbeat",
+                    "must be whole seconds: the durable service counts in seconds",
+                ));
+            }
+            if heartbeat >= self.timeout {
+                return Err(InvalidSpec::new(
+                    "heartbeat",
+                    "must be less than the timeout",
+                ));
+            }
+        }
+        if self.timeout.subsec_nanos() != 0 {
+            return Err(InvalidSpec::new(
+                "timeout",
+                "must be whole seconds: the durable service counts in seconds",
+            ));
+        }
+        if !(1..=100).contains(&self.retry.attempts) {
+            return Err(InvalidSpec::new("retry.attempts", "must be from 1 to 100"));
+        }
+        if self.retry.max_backoff > Self::MAX_TIMEOUT {
+            return Err(InvalidSpec::new(
+                "retry.max_backoff",
+                "must be at most 366 days",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_resources(&self) -> Result<(), InvalidSpec> {
+        let r = &self.resources;
+        if r.vcpus.is_some_and(|v| !v.is_finite() || v <= 0.0) {
+            return Err(InvalidSpec::new(
+                "resources.vcpus",
+                "must be greater than 0, such as 0.25 or 4",
+            ));
+        }
+        for (field, value) in [
+            ("resources.memory_mib", r.memory_mib),
+            ("resources.ephemeral_storage_gib", r.ephemeral_storage_gib),
+        ] {
+            if value == Some(0) {
+                return Err(InvalidSpec::new(field, "must be greater than 0"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(json: &str) -> Result<JobSpec, String> {
+        let spec: JobSpec = serde_json::from_str(json).map_err(|e| e.to_string())?;
+        spec.validate().map_err(|e| e.to_string())?;
+        Ok(spec)
+    }
+
+    #[test]
+    fn a_name_is_enough() {
+        let spec = spec(r#"{"name":"a"}"#).unwrap();
+        assert_eq!(spec, JobSpec::new(JobName::new("a").unwrap()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_the_field_and_the_reason() {
+        for (json, part) in [
+            (r#"{"name":"a","comand":["x"]}"#, "unknown field `comand`"),
+            (r#"{"name":"a","timeout":"soon"}"#, "\"soon\""),
+            (
+                r#"{"name":"a","timeout":"0s"}"#,
+                "timeout: must be from 1 s",
+            ),
+            (
+                r#"{"name":"a","timeout":"10s","heartbeat":"10s"}"#,
+                "heartbeat: must be less",
+            ),
+            (
+                r#"{"name":"a","heartbeat":"1500ms"}"#,
+                "heartbeat: must be whole",
+            ),
+            (r#"{"name":"a","command":[]}"#, "command: is empty"),
+            (r#"{"name":"a","command":[""]}"#, "command: is empty"),
+            (
+                r#"{"name":"a","command":["x","a\u0000b"]}"#,
+                "command[1]: holds a NUL",
+            ),
+            (r#"{"name":"a b"}"#, "not a job name"),
+            (
+                r#"{"name":"a","environment":{"1A":"x"}}"#,
+                "environment.1A: is not a variable",
+            ),
+            (
+                r#"{"name":"a","environment":{"CALLBACK_ID":"x"}}"#,
+                "environment.CALLBACK_ID: is set by",
+            ),
+            (
+                r#"{"name":"a","environment":{"LONGHAUL_X":"x"}}"#,
+                "environment.LONGHAUL_X: is set by",
+            ),
+            (
+                r#"{"name":"a","environment":{"A":"\u0000"}}"#,
+                "environment.A: holds a NUL",
+            ),
+            (r#"{"name":"a","resources":{"vcpus":0}}"#, "resources.vcpus"),
+            (
+                r#"{"name":"a","resources":{"memory_mib":0}}"#,
+                "resources.memory_mib",
+            ),
+            (r#"{"name":"a","retry":{"attempts":0}}"#, "retry.attempts"),
+            (
+                r#"{"name":"a","retry":{"on":["Sad"]}}"#,
+                "unknown variant `Sad`",
+            ),
+        ] {
+            let error = spec(json).unwrap_err();
+            assert!(error.contains(part), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_written_spec_reads_back() {
+        let spec = spec(
+            r#"{"name":"a","command":["x","ü"],"environment":{"A":"1"},"input":{"k":[1,"\u0000"]},
+                "resources":{"vcpus":0.25,"memory_mib":512},"timeout":"1h 30m","heartbeat":"90s",
+                "retry":{"attempts":5,"on":["Lost","Interrupted"],"backoff":"1s","max_backoff":"1m"},
+                "backend":"ecs","tags":{"team":"render"}}"#,
+        )
+        .unwrap();
+        let json = serde_json::to_string(&spec).unwrap();
+        assert_eq!(serde_json::from_str::<JobSpec>(&json).unwrap(), spec);
+    }
+}
