@@ -1,0 +1,1 @@
+//! The longhaul compute backend for AWS Batch.

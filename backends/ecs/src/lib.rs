@@ -1,0 +1,1 @@
+//! The longhaul compute backend for Amazon ECS on Fargate.
