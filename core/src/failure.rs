@@ -116,26 +116,34 @@ impl FromStr for FailureClass {
 /// `ErrorData`. An `ErrorType` that is not ours is the job's own: the class is then
 /// [`Failed`](FailureClass::Failed), and [`own_type`](Self::own_type) and
 /// [`own_data`](Self::own_data) hold what the job said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobFailure {
     /// The class.
     pub class: FailureClass,
     /// What happened, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// The exit code. Absent is not 0: nobody knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
     /// The number of the signal that ended the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
     /// The platform's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The end of what the job wrote to standard error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stderr: Option<String>,
     /// Where the job's logs are: a URL or a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<String>,
     /// The job's own `ErrorType`, where it reported a failure in its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_type: Option<String>,
     /// The job's own `ErrorData`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_data: Option<String>,
 }
 

@@ -23,7 +23,7 @@ pub enum JobState {
 }
 
 /// What a platform knows of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobStatus {
     /// Where the job is in its life.
@@ -31,18 +31,25 @@ pub struct JobStatus {
     /// Why there will be no result, where the platform knows: for a job that ended, the class
     /// it would fail with if its callback never comes. For a pending or running job, what keeps
     /// it from going on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<JobFailure>,
     /// The exit code. Absent is not 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
     /// The number of the signal that ended the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
     /// The platform's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Where the job's logs are: a URL or a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<String>,
     /// When the job began to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<SystemTime>,
     /// When the job ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<SystemTime>,
 }
 
