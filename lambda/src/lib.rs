@@ -1,1 +1,32 @@
 //! Runs long jobs from an AWS Lambda durable function.
+//!
+//! [`JobRunner::run`] starts a job on a [`ComputeBackend`](longhaul_core::ComputeBackend), hands
+//! it a callback token, suspends the function without compute charges, and returns the job's
+//! result, or the precise reason why there is none, as a [`RunError`].
+//!
+//! The crate also holds a complete handler, the binary `longhaul-handler`: [`handler::serve`]
+//! with its [`Config`] from the environment.
+//!
+//! # What is durable
+//!
+//! A job that succeeds costs two durable operations (a callback and a step), three checkpoint
+//! calls and two invocations. The start runs at least once; the backends make a repeated start
+//! harmless. See [`durable::wait_for_callback`].
+//!
+//! # Features
+//!
+//! `process` (default), `ecs`, `batch`: the backends that [`Config`] can build.
+
+pub mod config;
+pub mod durable;
+mod error;
+pub mod event;
+pub mod handler;
+mod log;
+mod operations;
+mod runner;
+
+pub use config::{Config, ConfigError};
+pub use durable::DurableContext;
+pub use error::RunError;
+pub use runner::{JobReport, JobRunner};

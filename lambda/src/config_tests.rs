@@ -1,0 +1,77 @@
+//! Tests of the configuration.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables: BTreeMap<String, String> = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    Config::read(|name| variables.get(name).cloned())
+}
+
+#[test]
+fn a_missing_backend_lists_what_is_allowed() {
+    let error = read(&[]).unwrap_err();
+    assert_eq!(error.problems().len(), 1);
+    assert!(
+        error.to_string().contains("LONGHAUL_BACKEND is not set"),
+        "{error}"
+    );
+    for name in COMPILED {
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn an_unknown_backend_lists_what_is_allowed() {
+    let error = read(&[("LONGHAUL_BACKEND", "kubernetes")]).unwrap_err();
+    assert!(error.to_string().contains("\"kubernetes\""), "{error}");
+    for name in COMPILED {
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let error = read(&[
+        ("LONGHAUL_BACKEND", "mainframe"),
+        ("LONGHAUL_JOB", r#"{"name":"a","retry":{"attemps":1}}"#),
+        ("LONGHAUL_HEARTBEAT", "soon"),
+    ])
+    .unwrap_err();
+    assert_eq!(error.problems().len(), 3, "{error}");
+    assert!(error.to_string().contains("retry"), "{error}");
+}
+
+#[cfg(feature = "process")]
+mod process {
+    use super::*;
+
+    #[test]
+    fn the_process_backend_needs_nothing_else() {
+        let config = read(&[("LONGHAUL_BACKEND", "process")]).unwrap();
+        assert_eq!(config.backends.len(), 1);
+        assert!(config.job.is_none());
+    }
+
+    #[test]
+    fn a_backend_is_named_once() {
+        let error = read(&[("LONGHAUL_BACKEND", "process, process")]).unwrap_err();
+        assert!(error.to_string().contains("twice"), "{error}");
+    }
+
+    #[test]
+    fn the_configured_job_and_heartbeat_are_read() {
+        let config = read(&[
+            ("LONGHAUL_BACKEND", "process"),
+            ("LONGHAUL_JOB", r#"{"name":"sample","command":["work"]}"#),
+            ("LONGHAUL_HEARTBEAT", "90s"),
+        ])
+        .unwrap();
+        assert_eq!(config.job.unwrap().name.as_str(), "sample");
+        assert_eq!(config.heartbeat, Some(Duration::from_secs(90)));
+    }
+}

@@ -1,0 +1,472 @@
+//! The only module that names the AWS durable SDK: one callback and one submit, waited for.
+//!
+//! It is built on the SDK's `create_callback`, `step` and `result`, not on the SDK's own
+//! `wait_for_callback`. In `aws-durable-execution-sdk` 0.1.0 that one writes five checkpoints
+//! where three do, throws away what the submitter returns (so nothing could be cancelled),
+//! changes its error kind between the first run and a replay, and reports a heartbeat timeout
+//! as a plain timeout. When a later SDK mends that, this module is the only one that changes.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use aws_durable_execution_sdk as sdk;
+use longhaul_core::{CallbackToken, InvalidToken};
+use rand::Rng as _;
+use sdk::serdes::{Serdes, SerdesContext};
+use sdk::{CallbackErrorKind, OperationErrorKind, RetryDecision, TypedError};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+pub use sdk::{BoxError, DurableContext};
+
+/// How often a submit, a describe or a cancel is tried before its last error is taken for final.
+pub(crate) const STEP_ATTEMPTS: u32 = 6;
+
+/// What [`wait_for_callback`] is to do.
+#[derive(Debug, Clone)]
+pub struct CallbackOptions {
+    /// The name of the callback operation. Stable: another name breaks running executions.
+    pub callback_name: String,
+    /// The name of the step that submits. Stable too.
+    pub submit_name: String,
+    /// After how long the callback fails, in whole seconds; `None` is never.
+    pub timeout: Option<Duration>,
+    /// After how long without a heartbeat the callback fails, in whole seconds; `None` is never.
+    pub heartbeat: Option<Duration>,
+}
+
+/// A step body that did not do what it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepFailure {
+    /// The `ErrorType` under which it is recorded.
+    pub error_type: String,
+    /// What happened.
+    pub message: String,
+    /// When it may be tried again; `None` is never.
+    pub again: Option<Again>,
+}
+
+/// How soon a step may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// After a second or so: the first try may have worked.
+    Soon,
+    /// After a wait that doubles from 2 s to 60 s, with jitter.
+    Backoff,
+}
+
+/// A callback that succeeded: what the submit returned, and the raw payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completed<H> {
+    /// What the submit returned, as it was recorded.
+    pub handle: H,
+    /// The payload as it was sent, `null` where there was none. Not necessarily JSON.
+    pub payload: String,
+}
+
+/// Why there is no payload.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CallbackError<H> {
+    /// The submit failed for good, or too often: nobody holds the callback.
+    Refused {
+        /// The `ErrorType` of the submit's error.
+        error_type: String,
+        /// Its message.
+        message: String,
+    },
+    /// Whoever held the callback reported a failure.
+    Failed {
+        /// What the submit returned.
+        handle: H,
+        /// The error as it was reported.
+        error: ReportedError,
+    },
+    /// Nobody completed the callback in time.
+    TimedOut {
+        /// What the submit returned.
+        handle: H,
+        /// Whether it was the heartbeat that was missing.
+        heartbeat: bool,
+    },
+    /// The durable service or the SDK failed.
+    Durable(DurableError),
+}
+
+/// The error object that somebody sent with a callback failure.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReportedError {
+    /// `ErrorType`.
+    pub error_type: Option<String>,
+    /// `ErrorMessage`.
+    pub message: Option<String>,
+    /// `ErrorData`.
+    pub data: Option<String>,
+}
+
+/// A failure of the durable service or the SDK, not of the job.
+#[derive(Debug)]
+pub struct DurableError {
+    what: &'static str,
+    source: BoxError,
+}
+
+impl DurableError {
+    fn new(what: &'static str, source: impl Into<BoxError>) -> Self {
+        Self {
+            what,
+            source: source.into(),
+        }
+    }
+}
+
+impl fmt::Display for DurableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+}
+
+impl StdError for DurableError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+/// Mints a callback, runs `submit` with its token as a durable step, suspends, and returns what
+/// the submit returned together with the payload.
+///
+/// `submit` gets the token and the number of the try, from 1. It runs at least once: it may be
+/// run again with the same token after a crash, so it must be idempotent in the token. What it
+/// returns is recorded. A [`StepFailure`] that may not be tried again is recorded as well, so a
+/// replay sees the same.
+///
+/// Two operations and three checkpoint calls where the first try works; two invocations.
+///
+/// # Errors
+///
+/// [`CallbackError`]: the submit was refused, the callback failed or timed out, or the durable
+/// service failed.
+pub async fn wait_for_callback<H, F, Fut>(
+    ctx: &DurableContext,
+    options: CallbackOptions,
+    submit: F,
+) -> Result<Completed<H>, CallbackError<H>>
+where
+    H: Serialize + DeserializeOwned + Send + 'static,
+    F: FnOnce(CallbackToken, u32) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<H, StepFailure>> + Send + 'static,
+{
+    let mut create = ctx
+        .create_callback::<String>()
+        .name(options.callback_name)
+        .serdes(RawPayload);
+    if let Some(timeout) = options.timeout {
+        create = create.timeout(timeout);
+    }
+    if let Some(heartbeat) = options.heartbeat {
+        create = create.heartbeat(heartbeat);
+    }
+    let callback = create.await.map_err(|error| {
+        CallbackError::Durable(DurableError::new("the callback was not created", error))
+    })?;
+    let token = CallbackToken::new(callback.id()).map_err(|error: InvalidToken| {
+        CallbackError::Durable(DurableError::new(
+            "the service minted a bad callback",
+            error,
+        ))
+    })?;
+
+    let handle = match step(ctx, options.submit_name, move |attempt| {
+        submit(token, attempt)
+    })
+    .await
+    .map_err(CallbackError::Durable)?
+    {
+        Ok(handle) => handle,
+        Err(Refusal {
+            error_type,
+            message,
+        }) => {
+            return Err(CallbackError::Refused {
+                error_type,
+                message,
+            });
+        }
+    };
+
+    match callback.result().await {
+        Ok(payload) => Ok(Completed { handle, payload }),
+        Err(error) => Err(classify(handle, error)),
+    }
+}
+
+fn classify<H>(handle: H, error: sdk::OperationError) -> CallbackError<H> {
+    let wire = error.wire();
+    let text = |part: Option<&str>| part.map(str::to_owned);
+    match error.kind() {
+        OperationErrorKind::Callback(callback) => match callback.kind() {
+            CallbackErrorKind::TimedOut { .. } | CallbackErrorKind::HeartbeatTimedOut { .. } => {
+                let by_type = wire.and_then(|wire| wire.error_type()) == Some("Callback.Heartbeat");
+                let by_kind =
+                    matches!(callback.kind(), CallbackErrorKind::HeartbeatTimedOut { .. });
+                CallbackError::TimedOut {
+                    handle,
+                    heartbeat: by_type || by_kind,
+                }
+            }
+            CallbackErrorKind::ExternalFailure { .. } => CallbackError::Failed {
+                handle,
+                error: ReportedError {
+                    error_type: text(wire.and_then(|wire| wire.error_type())),
+                    message: text(wire.and_then(|wire| wire.error_message())),
+                    data: text(wire.and_then(|wire| wire.error_data())),
+                },
+            },
+            _ => CallbackError::Durable(DurableError::new("the callback was not read", error)),
+        },
+        _ => CallbackError::Durable(DurableError::new("the callback was not read", error)),
+    }
+}
+
+/// A step body's failure that will not be tried again, as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) error_type: String,
+    pub(crate) message: String,
+}
+
+/// What a step records. A final failure is a value like any other: a failing step costs 70 ms
+/// for its backtrace in SDK 0.1.0, and comes back as another error on replay.
+#[derive(Serialize, Deserialize)]
+enum Recorded<T> {
+    #[serde(rename = "ok")]
+    Ok(T),
+    #[serde(rename = "refused")]
+    Refused(Refusal),
+}
+
+/// Runs `body` as a durable step and returns what was recorded. Failures that may be tried
+/// again are, [`STEP_ATTEMPTS`] times in all; the execution is suspended in between.
+pub(crate) async fn step<T, F, Fut>(
+    ctx: &DurableContext,
+    name: String,
+    body: F,
+) -> Result<Result<T, Refusal>, DurableError>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+    F: FnOnce(u32) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T, StepFailure>> + Send + 'static,
+{
+    let recorded = ctx
+        .step(move |step| async move {
+            let attempt = step.attempt();
+            match body(attempt).await {
+                Ok(value) => Ok(Recorded::Ok(value)),
+                Err(failure) => match failure.again {
+                    Some(again) if attempt < STEP_ATTEMPTS => {
+                        Err(BoxError::from(TypedError::with_type(
+                            failure.error_type,
+                            Passing {
+                                again,
+                                message: failure.message,
+                            },
+                        )))
+                    }
+                    _ => Ok(Recorded::Refused(Refusal {
+                        error_type: failure.error_type,
+                        message: failure.message,
+                    })),
+                },
+            }
+        })
+        .name(name)
+        .retry_strategy(decide)
+        .await
+        .map_err(|error| DurableError::new("a step was not recorded", error))?;
+    Ok(match recorded {
+        Recorded::Ok(value) => Ok(value),
+        Recorded::Refused(refusal) => Err(refusal),
+    })
+}
+
+/// A failure that passes.
+#[derive(Debug)]
+struct Passing {
+    again: Again,
+    message: String,
+}
+
+impl fmt::Display for Passing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Passing {}
+
+fn decide(error: &sdk::StepError, attempt: u32) -> RetryDecision {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(link) = cause {
+        if let Some(passing) = link.downcast_ref::<Passing>() {
+            return RetryDecision::Retry {
+                delay: delay_before_next(passing.again, attempt),
+            };
+        }
+        cause = link.source();
+    }
+    // Not one of ours: a panic or a serialisation failure in the SDK, which will not pass.
+    RetryDecision::Stop
+}
+
+fn delay_before_next(again: Again, attempt: u32) -> Duration {
+    let most = match again {
+        Again::Soon => 1,
+        Again::Backoff => (1_u64 << attempt.clamp(1, 6)).min(60),
+    };
+    // The service counts in whole seconds from 1; half fixed, half drawn.
+    Duration::from_secs(rand::rng().random_range(most.div_ceil(2)..=most))
+}
+
+/// Suspends the execution for `duration`.
+pub(crate) async fn wait(
+    ctx: &DurableContext,
+    name: String,
+    duration: Duration,
+) -> Result<(), DurableError> {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    if seconds == 0 {
+        return Ok(());
+    }
+    ctx.wait(Duration::from_secs(seconds))
+        .name(name)
+        .await
+        .map_err(|error| DurableError::new("a wait was not recorded", error))
+}
+
+/// Hands the payload over as it is. With the SDK's JSON serdes a payload that is not JSON fails
+/// `create_callback` on replay, before the handle is read, and then nothing could be cancelled.
+struct RawPayload;
+
+impl Serdes<String> for RawPayload {
+    async fn serialize(&self, value: String, _: SerdesContext) -> Result<String, BoxError> {
+        Ok(value)
+    }
+
+    async fn deserialize(&self, wire: String, _: SerdesContext) -> Result<String, BoxError> {
+        Ok(wire)
+    }
+}
+
+/// Serving a durable handler over the Lambda Runtime API.
+pub(crate) mod serve {
+    use std::collections::HashMap;
+    use std::pin::Pin;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use lambda_runtime::{LambdaEvent, service_fn};
+    use sdk::{InvocationPayload, Options};
+    use serde_json::{Value, json};
+
+    use super::{BoxError, DurableContext, Future, TypedError, sdk};
+
+    /// An error that ends an execution, as `GetDurableExecution` shall show it.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub(crate) struct ExecutionError {
+        pub(crate) error_type: String,
+        pub(crate) message: String,
+        pub(crate) data: Option<String>,
+    }
+
+    /// A service function for `handler` whose `FAILED` answers carry type, message and data just
+    /// as the handler gave them. The SDK offers a handler no way to set `ErrorData`, flattens
+    /// messages and adds up to 64 frames of our own stack.
+    pub(crate) fn service<F, Fut>(
+        handler: F,
+        client: aws_sdk_lambda::Client,
+    ) -> Result<impl Fn(LambdaEvent<InvocationPayload>) -> Answer + Send + Sync + Clone, BoxError>
+    where
+        F: Fn(Value, DurableContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Value, ExecutionError>> + Send,
+    {
+        let options = Options::builder().lambda_client(client).build()?;
+        let failures = Arc::new(Failures::default());
+        let handler = Arc::new(handler);
+        let noted = Arc::clone(&failures);
+        let inner = Arc::new(sdk::wrap(
+            move |event: Value, ctx: DurableContext| {
+                let handler = Arc::clone(&handler);
+                let failures = Arc::clone(&noted);
+                async move {
+                    let request_id = ctx.lambda_context().request_id.clone();
+                    handler(event, ctx).await.map_err(|error| {
+                        let typed = TypedError::with_type(&error.error_type, error.message.clone());
+                        failures.put(request_id, error);
+                        BoxError::from(typed)
+                    })
+                }
+            },
+            options,
+        ));
+        Ok(move |event: LambdaEvent<InvocationPayload>| -> Answer {
+            let inner = Arc::clone(&inner);
+            let failures = Arc::clone(&failures);
+            Box::pin(async move {
+                let request_id = event.context.request_id.clone();
+                let answer = inner(event).await;
+                let failure = failures.take(&request_id);
+                let mut answer = serde_json::to_value(answer?)?;
+                if let Some(failure) = failure
+                    && answer.get("Status") == Some(&json!("FAILED"))
+                {
+                    let mut error = json!({
+                        "ErrorType": failure.error_type,
+                        "ErrorMessage": failure.message,
+                    });
+                    if let Some(data) = failure.data {
+                        error["ErrorData"] = Value::String(data);
+                    }
+                    answer["Error"] = error;
+                }
+                Ok(answer)
+            })
+        })
+    }
+
+    /// The answer to one invocation.
+    pub(crate) type Answer =
+        Pin<Box<dyn Future<Output = Result<Value, lambda_runtime::Error>> + Send>>;
+
+    /// The failures of invocations in flight, by request id.
+    #[derive(Debug, Default)]
+    struct Failures(Mutex<HashMap<String, ExecutionError>>);
+
+    impl Failures {
+        fn put(&self, request_id: String, failure: ExecutionError) {
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(request_id, failure);
+        }
+
+        fn take(&self, request_id: &str) -> Option<ExecutionError> {
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(request_id)
+        }
+    }
+
+    /// Serves `handler` until the process is ended.
+    pub(crate) async fn run<F, Fut>(
+        handler: F,
+        client: aws_sdk_lambda::Client,
+    ) -> Result<(), BoxError>
+    where
+        F: Fn(Value, DurableContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Value, ExecutionError>> + Send,
+    {
+        lambda_runtime::run(service_fn(service(handler, client)?)).await
+    }
+}

@@ -1,0 +1,96 @@
+//! The durable handler: one event, one job, its result.
+
+use std::sync::Arc;
+
+use longhaul_core::JobSpec;
+use serde_json::Value;
+
+use crate::durable::serve::{self, ExecutionError};
+use crate::durable::{BoxError, DurableContext};
+use crate::error::full_message;
+use crate::{Config, JobRunner, RunError, event};
+
+/// What the handler is made of.
+#[derive(Debug, Clone)]
+pub struct Handler {
+    runner: JobRunner,
+    default_job: Option<Arc<JobSpec>>,
+}
+
+impl Handler {
+    /// A handler that runs jobs with `runner`. Events that are no job specs are inputs of
+    /// `default_job`.
+    #[must_use]
+    pub fn new(runner: JobRunner, default_job: Option<JobSpec>) -> Self {
+        Self {
+            runner,
+            default_job: default_job.map(Arc::new),
+        }
+    }
+
+    /// Handles one event, as often as it is replayed.
+    async fn handle(&self, event: Value, ctx: DurableContext) -> Result<Value, ExecutionError> {
+        let job =
+            event::job_of(event, self.default_job.as_deref()).map_err(|error| ExecutionError {
+                error_type: "Longhaul.InvalidEvent".to_owned(),
+                message: full_message(&error),
+                data: None,
+            })?;
+        match self.runner.run::<Value>(&ctx, job).await {
+            Ok(report) => Ok(report.result),
+            Err(error) => Err(execution_error(&error)),
+        }
+    }
+}
+
+fn execution_error(error: &RunError) -> ExecutionError {
+    tracing::error!(error_type = error.error_type(), error = %full_message(error), "the execution fails");
+    ExecutionError {
+        error_type: error.error_type().to_owned(),
+        message: error.error_message(),
+        data: error.error_data(),
+    }
+}
+
+/// Serves invocations over the Lambda Runtime API until the process is ended.
+///
+/// The AWS client is built before the first invocation, so that none pays for it.
+///
+/// # Errors
+///
+/// When the Runtime API cannot be reached, or a backend cannot be built.
+pub async fn serve(config: Config) -> Result<(), BoxError> {
+    let sdk_config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .load()
+        .await;
+    let client = aws_sdk_lambda::Client::new(&sdk_config);
+    let handler = config.build(&sdk_config)?;
+    serve::run(
+        move |event, ctx| {
+            let handler = handler.clone();
+            async move { handler.handle(event, ctx).await }
+        },
+        client,
+    )
+    .await
+}
+
+/// The whole life of the handler's process: configuration, log, [`serve`]. Returns the exit code:
+/// 2 for a wrong configuration, 1 when serving failed.
+pub async fn main() -> std::process::ExitCode {
+    crate::log::init();
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return std::process::ExitCode::from(2);
+        }
+    };
+    match serve(config).await {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: the handler cannot serve: {}", full_message(&*error));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

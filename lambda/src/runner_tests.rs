@@ -1,0 +1,389 @@
+//! Tests of the runner with a mocked backend, driven by the SDK's own local runner.
+
+use std::sync::Mutex;
+
+use aws_durable_execution_sdk::test_util::{LocalRunner, TestResult};
+use longhaul_core::{JobName, MockComputeBackend, RetryPolicy};
+use mockall::predicate::eq;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::durable::BoxError;
+
+fn mock(name: &'static str) -> MockComputeBackend {
+    let mut backend = MockComputeBackend::new();
+    backend.expect_name().return_const(name.to_owned());
+    backend
+}
+
+fn handle() -> JobHandle {
+    JobHandle::new("mock", "job-1")
+}
+
+fn spec() -> JobSpec {
+    JobSpec::new(JobName::new("hello").unwrap()).with_command(["hello"])
+}
+
+fn starts(backend: &mut MockComputeBackend, times: usize) {
+    backend
+        .expect_start()
+        .times(times)
+        .returning(|_, _| Ok(handle()));
+}
+
+async fn run(runner: JobRunner, local: LocalRunner, spec: JobSpec) -> TestResult<Value> {
+    local
+        .run(
+            move |_: Value, ctx: DurableContext| {
+                let (runner, spec) = (runner.clone(), spec.clone());
+                async move {
+                    let report = runner
+                        .run::<Value>(&ctx, spec)
+                        .await
+                        .map_err(|error| typed(&error))?;
+                    Ok(json!({"result": report.result, "attempts": report.attempts, "handle": report.handle}))
+                }
+            },
+            Value::Null,
+        )
+        .await
+}
+
+/// Type, message and data, which the SDK's test runner shows only as one message.
+fn typed(error: &RunError) -> BoxError {
+    format!(
+        "{} | {} | {}",
+        error.error_type(),
+        error.error_message(),
+        error.error_data().unwrap_or_default()
+    )
+    .into()
+}
+
+fn message(result: &TestResult<Value>) -> &str {
+    result.error_message().expect("the execution failed")
+}
+
+#[tokio::test]
+async fn a_job_that_succeeds_gives_its_result_and_the_recorded_handle() {
+    let mut backend = mock("mock");
+    starts(&mut backend, 1);
+    let local = LocalRunner::new().callback_success(&json!({"frames": 7}));
+    let result = run(JobRunner::new(Arc::new(backend)), local, spec()).await;
+    assert_eq!(
+        result.output(),
+        Some(&json!({"result": {"frames": 7}, "attempts": 1, "handle": handle()}))
+    );
+    assert_eq!(result.invocation_count(), 2);
+    assert_eq!(result.operations().len(), 2, "{:?}", result.operations());
+}
+
+#[tokio::test]
+async fn the_backend_that_the_job_names_is_the_one_called() {
+    let mut chosen = mock("chosen");
+    starts(&mut chosen, 1);
+    let mut other = mock("other");
+    other.expect_start().never();
+    let runner = JobRunner::new(Arc::new(other)).with_backend(Arc::new(chosen), None);
+    let mut spec = spec();
+    spec.backend = Some("chosen".to_owned());
+    let result = run(runner, LocalRunner::new().callback_success(&1), spec).await;
+    assert!(result.is_success(), "{:?}", result.error_message());
+}
+
+#[tokio::test]
+async fn the_first_backend_is_the_default() {
+    let mut first = mock("first");
+    starts(&mut first, 1);
+    let mut second = mock("second");
+    second.expect_start().never();
+    let runner = JobRunner::new(Arc::new(first)).with_backend(Arc::new(second), None);
+    let result = run(runner, LocalRunner::new().callback_success(&1), spec()).await;
+    assert!(result.is_success(), "{:?}", result.error_message());
+}
+
+#[tokio::test]
+async fn a_backend_that_is_not_enabled_is_refused_with_those_that_are() {
+    let mut backend = mock("mock");
+    backend.expect_start().never();
+    let mut spec = spec();
+    spec.backend = Some("batch".to_owned());
+    let result = run(JobRunner::new(Arc::new(backend)), LocalRunner::new(), spec).await;
+    assert!(
+        message(&result).contains("Longhaul.UnknownBackend")
+            && message(&result).contains("enabled: mock"),
+        "{}",
+        message(&result)
+    );
+}
+
+#[tokio::test]
+async fn a_job_that_can_never_run_is_not_started() {
+    let mut backend = mock("mock");
+    backend.expect_start().never();
+    let runner = JobRunner::new(Arc::new(backend));
+    let result = run(runner, LocalRunner::new(), spec().with_command([""])).await;
+    assert!(
+        message(&result).contains("Longhaul.InvalidJob"),
+        "{}",
+        message(&result)
+    );
+    assert!(result.operations().is_empty());
+}
+
+#[tokio::test]
+async fn a_start_that_fails_for_good_is_not_tried_again() {
+    let mut backend = mock("mock");
+    backend.expect_start().times(1).returning(|_, _| {
+        Err(BackendError::new(
+            BackendErrorKind::Denied,
+            "the role may not run tasks",
+        ))
+    });
+    backend.expect_cancel().never();
+    let result = run(
+        JobRunner::new(Arc::new(backend)),
+        LocalRunner::new(),
+        spec(),
+    )
+    .await;
+    assert!(
+        message(&result).contains("Longhaul.Backend.Denied")
+            && message(&result).contains("the role may not run tasks"),
+        "{}",
+        message(&result)
+    );
+}
+
+#[tokio::test]
+async fn a_start_that_fails_for_now_is_tried_again_with_the_same_token() {
+    let tokens = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&tokens);
+    let mut backend = mock("mock");
+    backend
+        .expect_start()
+        .times(3)
+        .returning(move |job, token| {
+            let mut seen = seen.lock().unwrap();
+            seen.push((token.clone(), job.start_key().clone()));
+            match seen.len() {
+                1 => Err(BackendError::new(BackendErrorKind::Throttled, "slow down")),
+                2 => Err(BackendError::new(BackendErrorKind::Ambiguous, "cut off")),
+                _ => Ok(handle()),
+            }
+        });
+    let local = LocalRunner::new().callback_success(&"ok");
+    let result = run(JobRunner::new(Arc::new(backend)), local, spec()).await;
+    assert!(result.is_success(), "{:?}", result.error_message());
+    let tokens = tokens.lock().unwrap();
+    assert!(tokens.iter().all(|t| *t == tokens[0]));
+    assert_eq!(tokens[0].0.start_key(), tokens[0].1);
+}
+
+#[tokio::test]
+async fn a_start_that_keeps_failing_fails_the_execution_after_six_tries() {
+    let mut backend = mock("mock");
+    backend.expect_start().times(6).returning(|_, _| {
+        Err(BackendError::new(
+            BackendErrorKind::Capacity,
+            "no room for the task",
+        ))
+    });
+    let result = run(
+        JobRunner::new(Arc::new(backend)),
+        LocalRunner::new(),
+        spec(),
+    )
+    .await;
+    assert!(
+        message(&result).contains("Longhaul.Backend.Capacity")
+            && message(&result).contains("no room for the task"),
+        "{}",
+        message(&result)
+    );
+}
+
+#[tokio::test]
+async fn a_timeout_is_explained_and_the_recorded_handle_cancelled_once() {
+    let mut backend = mock("mock");
+    starts(&mut backend, 1);
+    backend
+        .expect_describe()
+        .times(1)
+        .with(eq(handle()))
+        .returning(|_| Ok(JobStatus::new(JobState::Running)));
+    backend
+        .expect_cancel()
+        .times(1)
+        .withf(|job, reason| *job == handle() && reason.contains("callback is closed"))
+        .returning(|_, _| Ok(CancelOutcome::Cancelled));
+    let local = LocalRunner::new().callback_timeout();
+    let runner = JobRunner::new(Arc::new(backend));
+    let result = run(runner, local, spec().with_timeout(Duration::from_secs(60))).await;
+    assert!(
+        message(&result).contains("Longhaul.TimedOut | no result within 1m")
+            && message(&result).contains("still running"),
+        "{}",
+        message(&result)
+    );
+}
+
+#[tokio::test]
+async fn the_reason_that_the_platform_knows_is_the_one_that_is_reported() {
+    let mut backend = mock("mock");
+    starts(&mut backend, 1);
+    backend.expect_describe().times(1).returning(|_| {
+        let mut status = JobStatus::new(JobState::Ended);
+        status.logs = Some("https://logs/1".to_owned());
+        status.failure = Some(
+            JobFailure::new(FailureClass::OutOfMemory)
+                .with_exit_code(137)
+                .with_reason("OutOfMemoryError: container killed"),
+        );
+        Ok(status)
+    });
+    backend
+        .expect_cancel()
+        .times(1)
+        .returning(|_, _| Ok(CancelOutcome::AlreadyEnded));
+    let local = LocalRunner::new().callback_timeout();
+    let result = run(JobRunner::new(Arc::new(backend)), local, spec()).await;
+    let text = message(&result);
+    for part in [
+        "Longhaul.OutOfMemory",
+        "137",
+        "container killed",
+        "https://logs/1",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_platform_that_cannot_be_asked_or_told_is_part_of_the_reason() {
+    let mut backend = mock("mock");
+    starts(&mut backend, 1);
+    backend.expect_describe().times(1).returning(|_| {
+        Err(BackendError::new(
+            BackendErrorKind::Denied,
+            "may not describe",
+        ))
+    });
+    backend
+        .expect_cancel()
+        .times(1)
+        .returning(|_, _| Err(BackendError::new(BackendErrorKind::Denied, "may not stop")));
+    let local = LocalRunner::new().callback_timeout();
+    let result = run(JobRunner::new(Arc::new(backend)), local, spec()).await;
+    let text = message(&result);
+    for part in ["Longhaul.TimedOut", "may not describe", "may not stop"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_failed_with_a_class_of_the_policy_is_followed_by_another() {
+    let mut backend = mock("mock");
+    let attempts = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&attempts);
+    backend
+        .expect_start()
+        .times(2)
+        .returning(move |job, token| {
+            seen.lock().unwrap().push((job.attempt(), token.clone()));
+            Ok(JobHandle::new("mock", format!("job-{}", job.attempt())))
+        });
+    backend.expect_describe().times(1).returning(|_| {
+        let mut status = JobStatus::new(JobState::Ended);
+        status.failure = Some(JobFailure::new(FailureClass::Interrupted));
+        Ok(status)
+    });
+    backend
+        .expect_cancel()
+        .times(1)
+        .returning(|_, _| Ok(CancelOutcome::AlreadyEnded));
+    let local = LocalRunner::new()
+        .callback_timeout()
+        .callback_success(&"second");
+    let result = run(JobRunner::new(Arc::new(backend)), local, spec()).await;
+    assert_eq!(
+        result.output(),
+        Some(
+            &json!({"result": "second", "attempts": 2, "handle": {"backend": "mock", "id": "job-2"}})
+        ),
+        "{:?}",
+        result.error_message()
+    );
+    let attempts = attempts.lock().unwrap();
+    assert_eq!((attempts[0].0, attempts[1].0), (1, 2));
+    assert_ne!(
+        attempts[0].1, attempts[1].1,
+        "each attempt has its own token"
+    );
+}
+
+#[tokio::test]
+async fn the_last_attempt_of_the_policy_is_the_last() {
+    let mut backend = mock("mock");
+    starts(&mut backend, 1);
+    backend.expect_describe().returning(|_| {
+        let mut status = JobStatus::new(JobState::Ended);
+        status.failure = Some(JobFailure::new(FailureClass::Interrupted));
+        Ok(status)
+    });
+    backend
+        .expect_cancel()
+        .times(1)
+        .returning(|_, _| Ok(CancelOutcome::AlreadyEnded));
+    let local = LocalRunner::new().callback_timeout();
+    let runner = JobRunner::new(Arc::new(backend));
+    let result = run(runner, local, spec().with_retry(RetryPolicy::never())).await;
+    assert!(
+        message(&result).contains("Longhaul.Interrupted"),
+        "{}",
+        message(&result)
+    );
+}
+
+#[tokio::test]
+async fn a_result_of_another_shape_says_where() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Wanted {
+        #[expect(dead_code, reason = "only its type matters")]
+        frames: Vec<u32>,
+    }
+    let mut backend = mock("mock");
+    starts(&mut backend, 1);
+    let runner = JobRunner::new(Arc::new(backend));
+    let result: TestResult<Value> = LocalRunner::new()
+        .callback_success(&json!({"frames": [1, "two"]}))
+        .run(
+            move |_: Value, ctx: DurableContext| {
+                let runner = runner.clone();
+                async move {
+                    let report = runner.run::<Wanted>(&ctx, spec()).await;
+                    report.map(|_| Value::Null).map_err(|e| typed(&e))
+                }
+            },
+            Value::Null,
+        )
+        .await;
+    let text = message(&result);
+    assert!(
+        text.contains("Longhaul.InvalidResult") && text.contains("`frames[1]`"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_heartbeat_timeout_that_is_not_shorter_than_the_timeout_is_left_out() {
+    let mut backend = mock("mock");
+    backend.expect_start().times(1).returning(|job, _| {
+        assert_eq!(job.heartbeat(), None);
+        Ok(handle())
+    });
+    let runner = JobRunner::new(Arc::new(backend));
+    let spec = spec().with_timeout(Duration::from_secs(10));
+    let result = run(runner, LocalRunner::new().callback_success(&1), spec).await;
+    assert!(result.is_success(), "{:?}", result.error_message());
+}
