@@ -247,6 +247,14 @@ enum Recorded<T> {
     Refused(Refusal),
 }
 
+/// The value that a step recorded, if it did what it should.
+pub(crate) fn recorded<T: DeserializeOwned>(payload: &str) -> Option<T> {
+    match serde_json::from_str(payload).ok()? {
+        Recorded::Ok(value) => Some(value),
+        Recorded::Refused(_) => None,
+    }
+}
+
 /// Runs `body` as a durable step and returns what was recorded. Failures that may be tried
 /// again are, [`STEP_ATTEMPTS`] times in all; the execution is suspended in between.
 pub(crate) async fn step<T, F, Fut>(

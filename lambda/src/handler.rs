@@ -28,6 +28,12 @@ impl Handler {
         }
     }
 
+    /// The runner, for cancelling from outside.
+    #[must_use]
+    pub fn runner(&self) -> &JobRunner {
+        &self.runner
+    }
+
     /// Handles one event, as often as it is replayed.
     async fn handle(&self, event: Value, ctx: DurableContext) -> Result<Value, ExecutionError> {
         let job =

@@ -29,4 +29,5 @@ mod runner;
 pub use config::{Config, ConfigError};
 pub use durable::DurableContext;
 pub use error::RunError;
+pub use operations::started_handle;
 pub use runner::{JobReport, JobRunner};

@@ -147,6 +147,37 @@ impl JobRunner {
         }
     }
 
+    /// Stops every job of `execution` that may still run, on every enabled backend that can list
+    /// its jobs: for an execution that ended without its handler. Returns what became of each.
+    ///
+    /// # Errors
+    ///
+    /// The first backend that could not list, after all the others were asked.
+    pub async fn cancel_all(
+        &self,
+        execution: &ExecutionId,
+        reason: &str,
+    ) -> Result<Vec<(JobHandle, Result<CancelOutcome, BackendError>)>, BackendError> {
+        let mut outcomes = Vec::new();
+        let mut failed = None;
+        for enabled in self.enabled.values() {
+            match enabled.backend.list(execution).await {
+                Ok(handles) => {
+                    for handle in handles {
+                        let outcome = enabled.backend.cancel(&handle, reason).await;
+                        outcomes.push((handle, outcome));
+                    }
+                }
+                Err(error) if error.kind() == BackendErrorKind::Unsupported => {}
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(outcomes),
+        }
+    }
+
     fn choose(&self, job: &JobSpec) -> Result<&Enabled, RunError> {
         let wanted = job.backend.as_deref().unwrap_or(&self.default);
         self.enabled

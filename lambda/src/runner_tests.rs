@@ -387,3 +387,46 @@ async fn a_heartbeat_timeout_that_is_not_shorter_than_the_timeout_is_left_out() 
     let result = run(runner, LocalRunner::new().callback_success(&1), spec).await;
     assert!(result.is_success(), "{:?}", result.error_message());
 }
+
+#[tokio::test]
+async fn every_job_of_an_execution_is_cancelled_on_every_backend_that_can_list() {
+    let execution = ExecutionId::from_arn("arn");
+    let mut first = mock("first");
+    let wanted = execution.clone();
+    first
+        .expect_list()
+        .times(1)
+        .withf(move |e| *e == wanted)
+        .returning(|_| Ok(vec![JobHandle::new("first", "1"), JobHandle::new("first", "2")]));
+    first
+        .expect_cancel()
+        .times(2)
+        .returning(|_, reason| {
+            assert_eq!(reason, "stopped");
+            Ok(CancelOutcome::Cancelled)
+        });
+    let mut second = mock("second");
+    second
+        .expect_list()
+        .returning(|_| Err(BackendError::new(BackendErrorKind::Unsupported, "cannot list")));
+    let runner = JobRunner::new(Arc::new(first)).with_backend(Arc::new(second), None);
+    let outcomes = runner.cancel_all(&execution, "stopped").await.unwrap();
+    assert_eq!(outcomes.len(), 2);
+}
+
+#[tokio::test]
+async fn a_backend_that_cannot_be_asked_does_not_keep_the_others_from_cancelling() {
+    let mut broken = mock("broken");
+    broken
+        .expect_list()
+        .returning(|_| Err(BackendError::new(BackendErrorKind::Unavailable, "down")));
+    let mut works = mock("works");
+    works.expect_list().returning(|_| Ok(vec![handle()]));
+    works
+        .expect_cancel()
+        .times(1)
+        .returning(|_, _| Ok(CancelOutcome::Cancelled));
+    let runner = JobRunner::new(Arc::new(broken)).with_backend(Arc::new(works), None);
+    let error = runner.cancel_all(&ExecutionId::from_arn("arn"), "x").await.unwrap_err();
+    assert_eq!(error.kind(), BackendErrorKind::Unavailable);
+}

@@ -1,0 +1,205 @@
+//! `longhaul run`: a job from a durable function to its result, on this machine.
+
+mod follow;
+mod happening;
+mod job;
+mod local;
+mod tail;
+mod view;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{ErrorObject, InvocationType};
+use longhaul_core::{ExecutionId, JobFailure, JobSpec};
+use longhaul_emulator::Lifetime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::RunArgs;
+use crate::error::{CliError, full_message};
+use crate::state::StateDir;
+use follow::{End, Follower};
+use local::{FUNCTION, FunctionEnvironment, Local};
+use view::{Mode, View};
+
+/// Runs the command and says how it ended.
+pub(crate) async fn main(args: RunArgs) -> ExitCode {
+    match run(&args).await {
+        Ok(code) => code,
+        Err(error) => {
+            let mut stderr = std::io::stderr().lock();
+            let _ = writeln!(stderr, "error: {}", full_message(&error));
+            error.exit_code()
+        }
+    }
+}
+
+async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
+    let job = job::read(args)?;
+    let state = StateDir::find(args.state.as_deref())?;
+    let environment = FunctionEnvironment::new(job::backend(&job), &state)?;
+    environment.config()?;
+    let mut signals = Signals::listen()?;
+    let lifetime = if args.fresh {
+        Lifetime::Fresh
+    } else {
+        Lifetime::Reuse
+    };
+    let local = Local::start(&state, &environment, lifetime).await?;
+    let mut view = View::new(Mode::choose(args.quiet, args.json));
+    let arn = invoke(&local, &job, args.execution.as_deref()).await?;
+    view.execution_started(job.name.as_str(), &arn);
+
+    let mut follower = Follower::new(&local, environment.local_jobs()?, arn.clone());
+    let outcome = tokio::select! {
+        end = follower.follow(&mut view) => Outcome::Ended(end?),
+        signal = signals.next() => Outcome::Signal(signal),
+    };
+    match outcome {
+        Outcome::Ended(end) => {
+            local.service.shutdown().await;
+            finish(&mut view, end)
+        }
+        Outcome::Signal(signal) => {
+            view.stopping(signal.name);
+            let cancelled = stop(local, &arn, signal.name).await?;
+            view.stopped(cancelled);
+            Ok(ExitCode::from(signal.exit_code))
+        }
+    }
+}
+
+enum Outcome {
+    Ended(End),
+    Signal(Signal),
+}
+
+/// Starts the execution, without waiting for it. Returns its ARN.
+async fn invoke(
+    local: &Local,
+    job: &JobSpec,
+    execution: Option<&str>,
+) -> Result<String, CliError> {
+    let event = serde_json::to_vec(job)
+        .map_err(|error| CliError::broken("the job cannot be written as JSON", error))?;
+    let answer = local
+        .client
+        .invoke()
+        .function_name(FUNCTION)
+        .qualifier("$LATEST")
+        .invocation_type(InvocationType::Event)
+        .set_durable_execution_name(execution.map(str::to_owned))
+        .payload(Blob::new(event))
+        .send()
+        .await
+        .map_err(|error| {
+            let error = error.into_service_error();
+            if error.is_durable_execution_already_started_exception() {
+                CliError::Usage(format!(
+                    "--execution {}: an execution of this name is there with another job: choose another name",
+                    execution.unwrap_or_default()
+                ))
+            } else if error.is_invalid_parameter_value_exception() {
+                CliError::Usage(format!("the execution cannot start: {}", full_message(&error)))
+            } else {
+                CliError::broken("the execution did not start", error)
+            }
+        })?;
+    answer
+        .durable_execution_arn()
+        .map(str::to_owned)
+        .ok_or_else(|| CliError::broken("the execution did not start", "the service named no ARN"))
+}
+
+/// Stops the execution and every job of it; leaves no process behind. Returns how many jobs were
+/// cancelled.
+async fn stop(local: Local, arn: &str, signal: &str) -> Result<usize, CliError> {
+    let reason = ErrorObject::builder()
+        .error_type("Longhaul.Stopped")
+        .error_message(format!("stopped by {signal}"))
+        .build();
+    let stopped = local
+        .client
+        .stop_durable_execution()
+        .durable_execution_arn(arn)
+        .error(reason)
+        .send()
+        .await;
+    let execution = ExecutionId::from_arn(arn);
+    let reason = format!("stopped by {signal}");
+    // Once while the service still answers the workers, and once more after the function is gone,
+    // for a job that was about to start.
+    let first = local.runner.cancel_all(&execution, &reason).await;
+    local.service.shutdown().await;
+    let second = local.runner.cancel_all(&execution, &reason).await;
+    stopped.map_err(|error| {
+        CliError::broken("the execution could not be stopped", error.into_service_error())
+    })?;
+    let mut cancelled = 0;
+    for outcome in [first, second] {
+        let outcome =
+            outcome.map_err(|error| CliError::broken("the jobs could not be listed", error))?;
+        for (handle, result) in outcome {
+            result.map_err(|error| {
+                CliError::broken(format!("job {handle} could not be cancelled"), error)
+            })?;
+            cancelled += 1;
+        }
+    }
+    Ok(cancelled)
+}
+
+fn finish(view: &mut View, end: End) -> Result<ExitCode, CliError> {
+    match end {
+        End::Succeeded(result) => {
+            view.succeeded();
+            let mut stdout = std::io::stdout().lock();
+            writeln!(stdout, "{result}")
+                .and_then(|()| stdout.flush())
+                .map_err(|error| CliError::broken("the result cannot be written", error))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        End::Failed { status, error } => {
+            let error = error.unwrap_or_else(|| ErrorObject::builder().build());
+            let failure = JobFailure::from_wire(
+                error.error_type.as_deref(),
+                error.error_message.as_deref(),
+                error.error_data.as_deref(),
+            );
+            view.failed(&status, &failure);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// A signal that ends a run.
+#[derive(Debug, Clone, Copy)]
+struct Signal {
+    name: &'static str,
+    exit_code: u8,
+}
+
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, CliError> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| CliError::broken("signals cannot be caught", error))
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal { name: "Ctrl-C", exit_code: 130 },
+            _ = self.terminate.recv() => Signal { name: "SIGTERM", exit_code: 143 },
+        }
+    }
+}
