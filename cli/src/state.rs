@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use etcetera::BaseStrategy as _;
+
 use crate::error::CliError;
 
 /// The folder for everything that is kept.
@@ -16,11 +18,11 @@ impl StateDir {
                 .map_err(|error| CliError::Usage(format!("--state {}: {error}", path.display())))?;
             return Ok(Self(path));
         }
-        let dirs = directories::ProjectDirs::from("", "", "longhaul").ok_or_else(|| {
+        let dirs = etcetera::choose_base_strategy().map_err(|_| {
             CliError::Usage("this user has no home folder: choose one with --state DIR".to_owned())
         })?;
-        let path = dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir());
-        Ok(Self(path.to_path_buf()))
+        let base = dirs.state_dir().unwrap_or_else(|| dirs.data_dir());
+        Ok(Self(base.join("longhaul")))
     }
 
     /// The durable service's folder.

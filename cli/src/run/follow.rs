@@ -5,6 +5,8 @@ use std::time::Duration;
 use aws_sdk_lambda::types::{ErrorObject, ExecutionStatus};
 use longhaul_core::JobHandle;
 use longhaul_process::ProcessBackend;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
 
 use super::happening::{self, Happening};
 use super::local::Local;
@@ -51,21 +53,29 @@ impl<'a> Follower<'a> {
     /// Shows what happens until the execution is over.
     pub(crate) async fn follow(&mut self, view: &mut View) -> Result<End, CliError> {
         let mut news = self.local.service.subscribe();
-        loop {
-            let ended = self.read_history(view).await?;
-            if ended {
-                self.show_output(view);
-                self.show_rest(view);
-                return self.end().await;
-            }
-            // Whatever the service has to say, and in the meantime the job's output. A receiver
-            // that has fallen behind loses nothing: the history has it all.
-            let news = tokio::time::timeout(LOOK, news.recv()).await;
-            self.show_output(view);
-            if let Ok(Err(tokio::sync::broadcast::error::RecvError::Closed)) = news {
-                tokio::time::sleep(LOOK).await;
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.read_history(view).await? {
+            // Until the service has something to say, the job's output.
+            loop {
+                tokio::select! {
+                    said = news.recv() => match said {
+                        // A receiver that has fallen behind loses nothing: the history has it all.
+                        Ok(_) | Err(RecvError::Lagged(_)) => break,
+                        Err(RecvError::Closed) => {
+                            return Err(CliError::broken(
+                                "the execution cannot be followed",
+                                "the local durable service has ended",
+                            ));
+                        }
+                    },
+                    _ = look.tick() => self.show_output(view),
+                }
             }
         }
+        self.show_output(view);
+        self.show_rest(view);
+        self.end().await
     }
 
     /// Shows the events since the last call. Returns whether the execution is over.
