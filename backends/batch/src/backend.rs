@@ -18,11 +18,8 @@ use crate::api::{BatchApi, SdkApi};
 use crate::error::{Call, CallError};
 use crate::facts::{BatchState, JobFacts};
 use crate::name::{execution_prefix, parse_job_name};
-use crate::status::CANCEL_MARK;
-use crate::{BatchConfig, job_name, job_status, request};
-
-/// The name of the backend in handles and configuration.
-const NAME: &str = "batch";
+use crate::status::CANCEL_REASON_PREFIX;
+use crate::{BatchConfig, NAME, job_name, job_status, request};
 
 /// The longest reason of a `TerminateJob`, in characters (Batch API).
 const MAX_REASON: usize = 1024;
@@ -288,13 +285,16 @@ impl ComputeBackend for BatchBackend {
 /// `reason` as Batch takes it: marked as ours, so that `describe` can tell, never empty, at most
 /// 1,024 bytes, which are never fewer than characters.
 fn cancel_reason(reason: &str) -> String {
-    let reason = reason.strip_prefix(CANCEL_MARK).unwrap_or(reason).trim();
+    let reason = reason
+        .strip_prefix(CANCEL_REASON_PREFIX)
+        .unwrap_or(reason)
+        .trim();
     let reason = if reason.is_empty() {
         "cancelled"
     } else {
         reason
     };
-    let mut text = format!("{CANCEL_MARK}{reason}");
+    let mut text = format!("{CANCEL_REASON_PREFIX}{reason}");
     text.truncate(text.floor_char_boundary(MAX_REASON));
     text
 }

@@ -7,8 +7,8 @@ use longhaul_core::{FailureClass, JobFailure, JobState, JobStatus};
 use crate::facts::{BatchState, JobFacts};
 use crate::logs::console_link;
 
-/// What the reasons of our own cancels start with.
-pub(crate) const CANCEL_MARK: &str = "longhaul: ";
+/// With what every reason begins that this backend gives for stopping a job.
+pub const CANCEL_REASON_PREFIX: &str = "longhaul: ";
 
 /// Text in Batch's or ECS's words by which a cause is known.
 const OUT_OF_MEMORY: [&str; 1] = ["OutOfMemory"];
@@ -113,7 +113,7 @@ fn why_failed(facts: &JobFacts) -> JobFailure {
     let ours = facts
         .status_reason
         .as_deref()
-        .is_some_and(|reason| reason.starts_with(CANCEL_MARK));
+        .is_some_and(|reason| reason.starts_with(CANCEL_REASON_PREFIX));
     let ran = started_at(facts).is_some();
     let (class, message) = if ours {
         (FailureClass::Cancelled, "the job was stopped by longhaul")

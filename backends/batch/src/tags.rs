@@ -16,21 +16,42 @@ pub const ATTEMPT_TAG: &str = "longhaul:attempt";
 /// The most tags that a job can have (Batch API, `SubmitJob.tags`).
 pub(crate) const MAX_TAGS: usize = 50;
 
-/// Whether a person may give a job this tag; if not, why.
-pub(crate) fn check(key: &str, value: &str) -> Result<(), &'static str> {
-    if key.is_empty() {
-        Err("has no key")
-    } else if key.chars().count() > 128 {
-        Err("has a key of more than 128 characters")
-    } else if value.chars().count() > 256 {
-        Err("has a value of more than 256 characters")
-    } else if key.to_ascii_lowercase().starts_with("aws:") {
-        Err("starts with `aws:`, which AWS keeps for itself")
-    } else if key.starts_with("longhaul:") {
-        Err("starts with `longhaul:`, which longhaul keeps for itself")
-    } else {
-        Ok(())
+/// The longest key of a tag in characters (Batch API, `TagKey`).
+const MAX_KEY: usize = 128;
+/// The longest value of a tag in characters (Batch API, `TagValue`).
+const MAX_VALUE: usize = 256;
+
+/// Checks a tag that is not longhaul's own, or says in half a sentence why it cannot be.
+pub(crate) fn check(key: &str, value: &str) -> Result<(), String> {
+    let lower = key.to_ascii_lowercase();
+    for reserved in ["aws:", "longhaul:"] {
+        if lower.starts_with(reserved) {
+            return Err(format!("begins with `{reserved}`, which is reserved"));
+        }
     }
+    if key.is_empty() {
+        return Err("has no key".to_owned());
+    }
+    if key.chars().count() > MAX_KEY {
+        return Err(format!("has a key of more than {MAX_KEY} characters"));
+    }
+    if value.chars().count() > MAX_VALUE {
+        return Err(format!("has a value of more than {MAX_VALUE} characters"));
+    }
+    match key.chars().chain(value.chars()).find(|&c| !is_allowed(c)) {
+        Some(c) => Err(format!(
+            "holds {c:?}: Batch takes letters, digits, spaces and `_ . : / = + - @`"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Whether Batch may take the character (AWS Batch User Guide, "Tag restrictions"); where
+/// Unicode's classes are not quite its own, yes.
+fn is_allowed(c: char) -> bool {
+    c.is_alphanumeric()
+        || (c.is_whitespace() && !c.is_control())
+        || matches!(c, '_' | '.' | ':' | '/' | '=' | '+' | '-' | '@')
 }
 
 /// The tags of `job`: the configured ones, the spec's over them, ours over all. Never the token.
@@ -43,4 +64,32 @@ pub(crate) fn of(config: &BatchConfig, job: &Job) -> BTreeMap<String, String> {
         (ATTEMPT_TAG.to_owned(), job.attempt().to_string()),
     ]);
     tags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_what_batch_takes() {
+        for (key, value) in [
+            ("team", ""),
+            ("größe a", "1+1=2 @/:._-"),
+            (&"k".repeat(128), "v"),
+        ] {
+            assert_eq!(check(key, value), Ok(()), "{key}");
+        }
+        for (key, value, part) in [
+            ("", "v", "no key"),
+            ("AWS:x", "v", "`aws:`"),
+            ("longhaul:job", "v", "`longhaul:`"),
+            (&"k".repeat(129), "v", "128"),
+            ("k", &"v".repeat(257), "256"),
+            ("k", "😀", "'😀'"),
+            ("k", "a\nb", "'\\n'"),
+        ] {
+            let problem = check(key, value).unwrap_err();
+            assert!(problem.contains(part), "{problem}");
+        }
+    }
 }

@@ -228,8 +228,8 @@ proptest! {
     fn a_reason_is_cut_to_what_batch_takes_and_stays_text(reason in ".{0,600}") {
         let cut = cancel_reason(&reason);
         prop_assert!(cut.len() <= MAX_REASON);
-        prop_assert!(cut.starts_with(CANCEL_MARK));
-        let whole = format!("{CANCEL_MARK}{}", reason.strip_prefix(CANCEL_MARK).unwrap_or(&reason).trim());
+        prop_assert!(cut.starts_with(CANCEL_REASON_PREFIX));
+        let whole = format!("{CANCEL_REASON_PREFIX}{}", reason.strip_prefix(CANCEL_REASON_PREFIX).unwrap_or(&reason).trim());
         prop_assert!(cut.len() + 3 >= MAX_REASON || whole == cut || cut == "longhaul: cancelled");
         prop_assert!(whole.starts_with(&cut) || cut == "longhaul: cancelled");
     }
