@@ -1,0 +1,295 @@
+//! A command in a process group of its own: started, watched, signalled and cleared away.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::tail::Tail;
+
+/// How long nothing may come out of the command's standard error, once the command has ended,
+/// before the rest is given up: a process that got out of its group may hold the pipe open.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How long a killed process may take to be gone. One that waits for a broken disk or file server
+/// can take for ever.
+const UNKILLABLE: Duration = Duration::from_secs(3);
+
+/// A running command. Dropping it kills its process group.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    group: Pid,
+    ended: oneshot::Receiver<()>,
+    stderr: Stderr,
+    over: bool,
+    reaped: bool,
+}
+
+impl Running {
+    /// Starts `command[0]` with the other parts as its arguments.
+    ///
+    /// Standard input is empty, standard output is the worker's own, and standard error is
+    /// passed on to the worker's own while its end is kept. The environment is the worker's own
+    /// with the changes of `environment`; `None` takes a variable away.
+    pub(crate) fn start(
+        command: &[OsString],
+        environment: &[(&str, Option<OsString>)],
+    ) -> io::Result<Self> {
+        let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut builder = std::process::Command::new(program);
+        builder
+            .args(arguments)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::inherit())
+            .stderr(Stdio::piped());
+        for (name, value) in environment {
+            match value {
+                Some(value) => builder.env(name, value),
+                None => builder.env_remove(name),
+            };
+        }
+        let mut child = builder.spawn()?;
+        // A process group has the number of its first process.
+        let group = Pid::from_child(&child);
+        let stderr = Stderr::pass_on(child.stderr.take());
+        Ok(Self {
+            child,
+            group,
+            ended: watch(group),
+            stderr,
+            over: false,
+            reaped: false,
+        })
+    }
+
+    /// The number of the command's process, and of its group.
+    pub(crate) fn id(&self) -> i32 {
+        self.group.as_raw_nonzero().get()
+    }
+
+    /// Waits until the command's first process has ended. It stays a zombie, so that the number
+    /// of its group cannot be given to anybody else, until [`reap`](Self::reap).
+    pub(crate) async fn ended(&mut self) {
+        if !self.over {
+            // An error means that the watching thread is gone, and with it the wait.
+            let _ = (&mut self.ended).await;
+            self.over = true;
+        }
+    }
+
+    /// Asks the group to end, kills it after `grace`, and says whether the command has ended.
+    /// Takes at most `grace` and a few seconds.
+    pub(crate) async fn stop(&mut self, grace: Duration) -> bool {
+        self.signal(Signal::TERM);
+        if timeout(grace, self.ended()).await.is_ok() {
+            return true;
+        }
+        tracing::warn!(
+            "the command is still there {} s after SIGTERM: killing its process group",
+            grace.as_secs_f64()
+        );
+        self.signal(Signal::KILL);
+        timeout(UNKILLABLE, self.ended()).await.is_ok()
+    }
+
+    /// Sends a signal to the whole process group.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Err(error) = kill_process_group(self.group, signal)
+            && error != rustix::io::Errno::SRCH
+        {
+            tracing::warn!(
+                "signal {} to process group {}: {error}",
+                signal.as_raw(),
+                self.id()
+            );
+        }
+    }
+
+    /// Kills what is left of the group, and returns how its first process ended, where that can
+    /// be known, with the end of its standard error. For a command that has
+    /// [`ended`](Self::ended); one that could not even be killed is left behind.
+    pub(crate) async fn reap(mut self) -> (Option<ExitStatus>, Option<String>) {
+        self.signal(Signal::KILL);
+        self.reaped = true;
+        if !self.over {
+            tracing::error!("process {} cannot be killed and is left behind", self.id());
+            return (None, lock(&self.stderr.tail).text());
+        }
+        // Fails where the worker was started with SIGCHLD ignored: then nobody can know.
+        let status = self.child.wait();
+        if let Err(error) = &status {
+            tracing::error!("the exit code of process {}: {error}", self.id());
+        }
+        (status.ok(), self.stderr.end().await)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.signal(Signal::KILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Tells when the process has ended, without reaping it.
+fn watch(process: Pid) -> oneshot::Receiver<()> {
+    let (tell, ended) = oneshot::channel();
+    // A thread, not a task: the wait blocks, and it must not keep a runtime from shutting down.
+    thread::spawn(move || {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(process), options) {}
+        let _ = tell.send(());
+    });
+    ended
+}
+
+/// The command's standard error on its way to the worker's.
+#[derive(Debug)]
+struct Stderr {
+    tail: Arc<Mutex<Tail>>,
+    finished: oneshot::Receiver<()>,
+}
+
+impl Stderr {
+    fn pass_on(from: Option<impl Read + Send + 'static>) -> Self {
+        let tail = Arc::new(Mutex::new(Tail::default()));
+        let (tell, finished) = oneshot::channel();
+        let shared = tail.clone();
+        thread::spawn(move || {
+            if let Some(from) = from {
+                pass_on(from, &shared);
+            }
+            let _ = tell.send(());
+        });
+        Self { tail, finished }
+    }
+
+    /// Waits for the rest, as long as there is some, and returns the end.
+    async fn end(&mut self) -> Option<String> {
+        let mut seen = lock(&self.tail).seen();
+        while timeout(QUIET, &mut self.finished).await.is_err() {
+            let now = lock(&self.tail).seen();
+            if now == seen {
+                tracing::warn!("standard error is held open by a process that left its group");
+                break;
+            }
+            seen = now;
+        }
+        lock(&self.tail).text()
+    }
+}
+
+fn pass_on(mut from: impl Read, tail: &Mutex<Tail>) {
+    let mut buffer = [0; 8192];
+    let mut open = true;
+    loop {
+        let bytes = match from.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(n) => buffer.get(..n).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return,
+        };
+        // A worker whose own standard error is closed still reads, or the command would block.
+        open = open && io::stderr().write_all(bytes).is_ok();
+        lock(tail).push(bytes);
+    }
+}
+
+fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
+    tail.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use rustix::process::test_kill_process_group;
+
+    use super::*;
+
+    fn start(script: &str) -> Running {
+        let command = ["sh", "-c", script].map(OsString::from);
+        Running::start(&command, &[]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_command_and_of_its_standard_error_are_told() {
+        let mut running = start("echo first >&2; echo last >&2; exit 3");
+        running.ended().await;
+        let (status, stderr) = running.reap().await;
+        assert_eq!(status.unwrap().code(), Some(3));
+        assert_eq!(stderr.as_deref(), Some("first\nlast"));
+    }
+
+    #[tokio::test]
+    async fn the_number_of_the_group_is_kept_until_the_command_is_reaped() {
+        let mut running = start("exit 0");
+        running.ended().await;
+        assert_eq!(test_kill_process_group(running.group), Ok(()));
+        let group = running.group;
+        running.reap().await;
+        assert_eq!(test_kill_process_group(group), Err(rustix::io::Errno::SRCH));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_heeds_sigterm_ends_at_once() {
+        let mut running = start("sleep 1000 & wait");
+        assert!(running.stop(Duration::from_secs(60)).await);
+        let (status, _) = running.reap().await;
+        assert_eq!(status.unwrap().signal(), Some(15));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_ignores_sigterm_is_killed_after_the_grace() {
+        let mut running = start("trap '' TERM; echo ready >&2; sleep 1000");
+        while lock(&running.stderr.tail).text().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(running.stop(Duration::from_millis(50)).await);
+        let (status, _) = running.reap().await;
+        assert_eq!(status.unwrap().signal(), Some(9));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_dropped_is_killed() {
+        let running = start("exec sleep 1000");
+        let group = running.group;
+        drop(running);
+        assert_eq!(test_kill_process_group(group), Err(rustix::io::Errno::SRCH));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_not_found() {
+        let command = [OsString::from("/nonexistent/program")];
+        let error = Running::start(&command, &[]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn an_escaped_process_that_holds_standard_error_does_not_hold_the_worker() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let mark = folder.path().join("mark");
+        let mut running = start(&format!(
+            "setsid sh -c 'echo $$ >&2; : > {mark}; exec sleep 1000' &
+            until [ -e {mark} ]; do sleep 0.01; done",
+            mark = mark.display()
+        ));
+        running.ended().await;
+        let (status, stderr) = running.reap().await;
+        assert!(status.unwrap().success());
+        let escaped: i32 = stderr.unwrap().trim().parse().unwrap();
+        let escaped = Pid::from_raw(escaped).unwrap();
+        rustix::process::kill_process(escaped, Signal::KILL).unwrap();
+    }
+}
