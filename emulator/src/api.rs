@@ -1,0 +1,528 @@
+//! The operations of the durable API as plain methods: what the HTTP surface calls, and what an embedding program can call.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::clock::Clock;
+use crate::config::{DurableConfig, Limits};
+use crate::engine::{EngineHandle, StartRequest, Waiting};
+use crate::error::{ApiError, ApiErrorKind};
+use crate::functions::Functions;
+use crate::machine::{
+    CallbackAction, CheckpointRequest, ExecutionStatus, FunctionName, Origin, Outcome, StatePage,
+    Target,
+};
+use crate::model::{CallbackId, ErrorObject, Event, ExecutionArn, Timestamp};
+use crate::pages::{self, history_from};
+use crate::store::{ListFilter, Reader, StoreError};
+
+/// The durable API of one service. Clones are the same service.
+#[derive(Clone)]
+pub struct Api {
+    engine: EngineHandle,
+    reader: Arc<Reader>,
+    functions: Arc<Functions>,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+/// A request to start an execution.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StartExecution {
+    /// The function: a name, `name:qualifier`, or an ARN.
+    pub function: String,
+    /// A version, an alias or `$LATEST`, unless `function` has one.
+    pub qualifier: Option<String>,
+    /// The execution's name: 1 to 64 of `[a-zA-Z0-9-_]`; a fresh one when absent.
+    pub name: Option<String>,
+    /// The input: JSON text of at most 6 MiB, 1 MiB when the caller does not wait.
+    pub input: String,
+    /// The caller waits for the result: larger payloads are allowed.
+    pub synchronous: bool,
+    /// The X-Ray trace header; a fresh one when absent.
+    pub trace: Option<String>,
+    /// The tenant the function is invoked for.
+    pub tenant: Option<String>,
+}
+
+impl StartExecution {
+    /// `function` with `input`, under the qualifier `$LATEST`.
+    pub fn new(function: impl Into<String>, input: impl Into<String>) -> Self {
+        Self {
+            function: function.into(),
+            qualifier: Some("$LATEST".to_owned()),
+            name: None,
+            input: input.into(),
+            synchronous: false,
+            trace: None,
+            tenant: None,
+        }
+    }
+
+    /// The execution's name, which makes the start idempotent.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+/// An execution that was started.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StartedExecution {
+    /// Its ARN.
+    pub arn: ExecutionArn,
+    /// The version of the function that runs.
+    pub version: String,
+    /// It had been started before under the same name with the same input.
+    pub existing: bool,
+}
+
+/// Everything about one execution but its history.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ExecutionDetails {
+    /// Its ARN; the name and the function are parts of it.
+    pub arn: ExecutionArn,
+    /// The version of the function that runs.
+    pub version: String,
+    /// Where it stands.
+    pub status: ExecutionStatus,
+    /// When it started.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// When its time is, or was, up.
+    pub deadline: Timestamp,
+    /// Its input, JSON text.
+    pub input: Arc<str>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// The X-Ray trace header.
+    pub trace: String,
+    /// The durable settings it was started with.
+    pub durable: DurableConfig,
+}
+
+/// One execution in a list.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ExecutionSummary {
+    /// Its ARN; the name and the function are parts of it.
+    pub arn: ExecutionArn,
+    /// Where it stands.
+    pub status: ExecutionStatus,
+    /// When it started.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+}
+
+/// What a list shall contain.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ListExecutions {
+    /// The function: a name, `name:qualifier`, or an ARN.
+    pub function: String,
+    /// Only executions of what this version or alias means.
+    pub qualifier: Option<String>,
+    /// Only executions of this name.
+    pub name: Option<String>,
+    /// Only executions of these statuses; all when empty.
+    pub statuses: Vec<ExecutionStatus>,
+    /// Only executions started after this.
+    pub started_after: Option<Timestamp>,
+    /// Only executions started before this.
+    pub started_before: Option<Timestamp>,
+    /// Oldest first; newest first otherwise.
+    pub oldest_first: bool,
+    /// Where the last page ended.
+    pub marker: Option<String>,
+    /// At most this many, up to 1,000; 0 means the default.
+    pub max_items: usize,
+}
+
+impl ListExecutions {
+    /// All executions of `function`.
+    pub fn new(function: impl Into<String>) -> Self {
+        Self {
+            function: function.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Which part of a history is wanted.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct HistoryRequest {
+    /// Newest first; oldest first otherwise.
+    pub newest_first: bool,
+    /// Where the last page ended.
+    pub marker: Option<String>,
+    /// At most this many, up to 1,000; 0 means the default.
+    pub max_items: usize,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// The marker of the next page, if there is one.
+    pub next_marker: Option<String>,
+}
+
+impl Api {
+    pub(crate) fn new(
+        engine: EngineHandle,
+        reader: Arc<Reader>,
+        functions: Arc<Functions>,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            engine,
+            reader,
+            functions,
+            limits,
+            clock,
+        }
+    }
+
+    /// Starts an execution, or finds the one that has its name and input.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceNotFound` for an unknown function, `DurableExecutionAlreadyStarted` for a name that another input has,
+    /// `InvalidParameterValue`, `InvalidRequestContent` and `RequestTooLarge` for a request that cannot be right.
+    pub async fn start_execution(
+        &self,
+        request: StartExecution,
+    ) -> Result<StartedExecution, ApiError> {
+        let target = self.target(&request.function, request.qualifier.as_deref())?;
+        let limit = if request.synchronous {
+            pages::SYNC_PAYLOAD
+        } else {
+            pages::ASYNC_PAYLOAD
+        };
+        if request.input.len() > limit {
+            return Err(ApiError::new(
+                ApiErrorKind::RequestTooLarge,
+                format!(
+                    "{} byte payload is too large for the Invoke operation (limit {limit} bytes)",
+                    request.input.len()
+                ),
+            ));
+        }
+        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&request.input) {
+            return Err(ApiError::new(
+                ApiErrorKind::InvalidRequestContent,
+                format!("Could not parse request body into json: {error}"),
+            ));
+        }
+        let version = target.version.clone();
+        let start = StartRequest {
+            target,
+            name: request.name,
+            input: request.input.into(),
+            synchronous: request.synchronous,
+            trace: request.trace,
+            tenant: request.tenant,
+        };
+        let started = self.engine.call(move |engine| engine.start(&start)).await?;
+        Ok(StartedExecution {
+            arn: started.arn,
+            version,
+            existing: started.existing,
+        })
+    }
+
+    /// Finds the function an invocation means.
+    pub(crate) fn target(
+        &self,
+        function: &str,
+        qualifier: Option<&str>,
+    ) -> Result<Target, ApiError> {
+        let mut name = FunctionName::parse(function)?;
+        if let Some(qualifier) = qualifier {
+            if name
+                .qualifier
+                .as_deref()
+                .is_some_and(|given| given != qualifier)
+            {
+                return Err(ApiError::invalid(
+                    "The derived qualifier from the function name does not match the specified qualifier.",
+                ));
+            }
+            if !crate::machine::is_qualifier(qualifier) {
+                return Err(ApiError::invalid("Invalid qualifier."));
+            }
+            name.qualifier = Some(qualifier.to_owned());
+        }
+        self.functions.invocable(&name)
+    }
+
+    /// Waits until an execution has ended.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceNotFound` for an unknown execution; `Service` when the service stops first.
+    pub async fn wait(&self, arn: &ExecutionArn) -> Result<Outcome, ApiError> {
+        let arn = arn.clone();
+        match self.engine.call(move |engine| engine.wait(&arn)).await? {
+            Waiting::Over(outcome) => Ok(outcome),
+            Waiting::Open(receiver) => receiver.await.map_err(|_| ApiError::stopping()),
+        }
+    }
+
+    /// Describes an execution.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceNotFound` for an unknown execution.
+    pub async fn execution(&self, arn: &ExecutionArn) -> Result<ExecutionDetails, ApiError> {
+        let wanted = arn.clone();
+        let found = self.read(move |reader| reader.details(&wanted)).await?;
+        let (row, origin, outcome) = found.ok_or_else(|| ApiError::no_execution(arn))?;
+        Ok(ExecutionDetails {
+            arn: row.arn,
+            version: origin.version.clone(),
+            status: row.status,
+            started: row.started,
+            ended: row.ended,
+            deadline: origin.deadline,
+            input: Arc::clone(&origin.input),
+            outcome,
+            trace: origin.trace.clone(),
+            durable: DurableConfig::new(origin.execution_timeout, origin.retention_days),
+        })
+    }
+
+    /// One page of an execution's history.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceNotFound` for an unknown execution, `InvalidParameterValue` for a marker that is none.
+    pub async fn history(
+        &self,
+        arn: &ExecutionArn,
+        request: HistoryRequest,
+    ) -> Result<Page<Event>, ApiError> {
+        let page = self.history_json(arn, request).await?;
+        let items = page
+            .items
+            .iter()
+            .map(|body| serde_json::from_str(body))
+            .collect::<Result<_, _>>();
+        Ok(Page {
+            items: items.map_err(|error| unreadable(error.into()))?,
+            next_marker: page.next_marker,
+        })
+    }
+
+    /// One page of a history, each event as the JSON it is stored as.
+    pub(crate) async fn history_json(
+        &self,
+        arn: &ExecutionArn,
+        request: HistoryRequest,
+    ) -> Result<Page<String>, ApiError> {
+        let now = self.clock.now();
+        let limit = self.limits.items(request.max_items)?;
+        let from = request
+            .marker
+            .as_deref()
+            .map(|marker| history_from(marker, now))
+            .transpose()?;
+        let wanted = arn.clone();
+        let newest_first = request.newest_first;
+        let found = self
+            .read(move |reader| reader.events(&wanted, from, newest_first, limit.saturating_add(1)))
+            .await?;
+        let mut events = found.ok_or_else(|| ApiError::no_execution(arn))?;
+        let next_marker = events
+            .get(limit)
+            .map(|(id, _)| pages::history_marker(*id, now));
+        events.truncate(limit);
+        Ok(Page {
+            items: events.into_iter().map(|(_, body)| body).collect(),
+            next_marker,
+        })
+    }
+
+    /// One page of a function's executions.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceNotFound` for an unknown function, `InvalidParameterValue` for a filter or marker that is none.
+    pub async fn list(&self, request: ListExecutions) -> Result<Page<ExecutionSummary>, ApiError> {
+        let now = self.clock.now();
+        let mut name = FunctionName::parse(&request.function)?;
+        if request.qualifier.is_some() {
+            name.qualifier.clone_from(&request.qualifier);
+        }
+        let function = self.functions.named(&name)?;
+        // A version that was never configured has no executions, which is not an error.
+        let version = name.qualifier.as_ref().map(|qualifier| {
+            function
+                .qualified(qualifier)
+                .unwrap_or(qualifier)
+                .to_owned()
+        });
+        let limit = self.limits.items(request.max_items)?;
+        let filter = ListFilter {
+            function: function.name().to_owned(),
+            version,
+            name: request.name,
+            statuses: request.statuses,
+            started_after: request.started_after,
+            started_before: request.started_before,
+            oldest_first: request.oldest_first,
+            after: request
+                .marker
+                .as_deref()
+                .map(|marker| pages::list_from(marker, now))
+                .transpose()?,
+            limit: limit.saturating_add(1),
+        };
+        let mut rows = self.read(move |reader| reader.list(&filter)).await?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_marker = if more {
+            rows.last()
+                .map(|row| pages::list_marker(row.started, row.key, now))
+        } else {
+            None
+        };
+        let summary = |row: crate::store::Row| ExecutionSummary {
+            arn: row.arn,
+            status: row.status,
+            started: row.started,
+            ended: row.ended,
+        };
+        Ok(Page {
+            items: rows.into_iter().map(summary).collect(),
+            next_marker,
+        })
+    }
+
+    /// Stops an execution and returns when it ended. An execution that has ended stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceNotFound` for an unknown execution, `InvalidParameterValue` for an error object over 1 MB.
+    pub async fn stop_execution(
+        &self,
+        arn: &ExecutionArn,
+        error: Option<ErrorObject>,
+    ) -> Result<Timestamp, ApiError> {
+        if let Some(error) = &error {
+            pages::check_error(error)?;
+        }
+        let arn = arn.clone();
+        self.engine
+            .call(move |engine| engine.stop(&arn, error.as_ref()))
+            .await
+    }
+
+    /// Completes a callback. `result` is at most 1 MiB of UTF-8, usually JSON; `None` is a success without a result.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceNotFound` for an unknown id, `CallbackTimeout` for a callback that expired or is closed,
+    /// `InvalidParameterValue` for a result that is too large.
+    pub async fn succeed_callback(
+        &self,
+        id: &CallbackId,
+        result: Option<String>,
+    ) -> Result<(), ApiError> {
+        if result
+            .as_ref()
+            .is_some_and(|result| result.len() > pages::ASYNC_PAYLOAD)
+        {
+            return Err(ApiError::invalid(format!(
+                "Callback result size must be less than or equal to {} bytes.",
+                pages::ASYNC_PAYLOAD
+            )));
+        }
+        self.complete(id, CallbackAction::Succeed(result)).await
+    }
+
+    /// Fails a callback.
+    ///
+    /// # Errors
+    ///
+    /// As [`succeed_callback`](Self::succeed_callback).
+    pub async fn fail_callback(&self, id: &CallbackId, error: ErrorObject) -> Result<(), ApiError> {
+        pages::check_error(&error)?;
+        self.complete(id, CallbackAction::Fail(error)).await
+    }
+
+    /// Tells that whoever holds the callback is alive, and restarts its heartbeat timeout.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceNotFound` for an unknown id, `CallbackTimeout` for a callback that expired or is closed.
+    pub async fn heartbeat_callback(&self, id: &CallbackId) -> Result<(), ApiError> {
+        self.complete(id, CallbackAction::Heartbeat).await
+    }
+
+    async fn complete(&self, id: &CallbackId, action: CallbackAction) -> Result<(), ApiError> {
+        let id = id.clone();
+        self.engine
+            .call(move |engine| engine.callback(&id, &action))
+            .await
+    }
+
+    pub(crate) async fn checkpoint(
+        &self,
+        arn: ExecutionArn,
+        request: CheckpointRequest,
+    ) -> Result<Bytes, ApiError> {
+        self.engine
+            .call(move |engine| engine.checkpoint(&arn, &request))
+            .await
+    }
+
+    pub(crate) async fn state(
+        &self,
+        arn: ExecutionArn,
+        token: String,
+        marker: Option<String>,
+        max_items: usize,
+    ) -> Result<(StatePage, Arc<Origin>), ApiError> {
+        let limit = self.limits.items(max_items)?;
+        self.engine
+            .call(move |engine| engine.state(&arn, &token, marker.as_deref(), limit))
+            .await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let reader = Arc::clone(&self.reader);
+        match tokio::task::spawn_blocking(move || read(&reader)).await {
+            Ok(result) => result.map_err(unreadable),
+            Err(_) => Err(ApiError::stopping()),
+        }
+    }
+}
+
+fn unreadable(error: StoreError) -> ApiError {
+    tracing::error!(
+        error = &error as &dyn std::error::Error,
+        "a read of the durable state failed"
+    );
+    ApiError::service("The durable state could not be read", error)
+}

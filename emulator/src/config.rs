@@ -1,0 +1,486 @@
+//! What a service is told before it starts: where its state is, what it listens on, which functions it runs.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+use crate::environment::InvocationHandler;
+use crate::error::ServiceError;
+use crate::model::id::{is_name, is_version};
+
+/// The longest an execution may run: 366 days, as in the API model's `ExecutionTimeout`.
+pub(crate) const LONGEST_EXECUTION: u64 = 31_622_400;
+
+/// Called with the number of the commit right after it is durable and before anything is answered.
+pub type CommitHook = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// How a service shall run.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ServiceConfig {
+    pub(crate) state_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) region: String,
+    pub(crate) account: String,
+    pub(crate) functions: Vec<FunctionConfig>,
+    pub(crate) access_key_id: Option<String>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) retry: InvocationRetry,
+    pub(crate) on_commit: Option<CommitHook>,
+}
+
+impl fmt::Debug for ServiceConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceConfig")
+            .field("state_dir", &self.state_dir)
+            .field("listen", &self.listen)
+            .field("region", &self.region)
+            .field("account", &self.account)
+            .field("functions", &self.functions)
+            .field(
+                "access_key_id",
+                &self.access_key_id.as_ref().map(|_| "redacted"),
+            )
+            .field("clock", &self.clock)
+            .field("limits", &self.limits)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ServiceConfig {
+    /// A service over `state_dir`, on a free loopback port, without functions.
+    #[must_use]
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            state_dir: state_dir.into(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            region: "us-east-1".to_owned(),
+            account: "000000000000".to_owned(),
+            functions: Vec::new(),
+            access_key_id: None,
+            clock: Arc::new(SystemClock),
+            limits: Limits::default(),
+            retry: InvocationRetry::default(),
+            on_commit: None,
+        }
+    }
+
+    /// Where to listen. Loopback only. Port 0 means: the port last used with this state folder, or any free one.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// The region in ARNs and in the functions' environment. Default `us-east-1`.
+    #[must_use]
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = region.into();
+        self
+    }
+
+    /// The account in ARNs: 12 digits. Default `000000000000`.
+    #[must_use]
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.account = account.into();
+        self
+    }
+
+    /// Adds a function.
+    #[must_use]
+    pub fn function(mut self, function: FunctionConfig) -> Self {
+        self.functions.push(function);
+        self
+    }
+
+    /// Demands that every API request is signed with this access key id; others get `UnrecognizedClientException`.
+    ///
+    /// The port is open to every user of the machine, and a request can start programs as this user.
+    /// An access key id that only this user's programs know keeps the others out. Signatures are not verified.
+    #[must_use]
+    pub fn access_key_id(mut self, id: impl Into<String>) -> Self {
+        self.access_key_id = Some(id.into());
+        self
+    }
+
+    /// The clock all timers follow. Default: the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Bounds on what callers may send and hold.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How failed invocations are repeated.
+    #[must_use]
+    pub fn invocation_retry(mut self, retry: InvocationRetry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// A hook for tests that end the process at a chosen durable write.
+    #[must_use]
+    pub fn on_commit(mut self, hook: CommitHook) -> Self {
+        self.on_commit = Some(hook);
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ServiceError> {
+        if !self.listen.ip().is_loopback() {
+            return Err(ServiceError::NotLoopback(self.listen));
+        }
+        let bad = |message: String| Err(ServiceError::Config(message));
+        let region = &self.region;
+        if region.is_empty()
+            || !region
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        {
+            return bad(format!(
+                "{region:?} is not a region: use a name such as us-east-1"
+            ));
+        }
+        if self.account.len() != 12 || !self.account.bytes().all(|b| b.is_ascii_digit()) {
+            return bad(format!(
+                "{:?} is not an account: use 12 digits",
+                self.account
+            ));
+        }
+        if self
+            .access_key_id
+            .as_deref()
+            .is_some_and(|id| id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric()))
+        {
+            return bad("the access key id must be letters and digits".to_owned());
+        }
+        for (index, function) in self.functions.iter().enumerate() {
+            function.validate()?;
+            if self
+                .functions
+                .iter()
+                .take(index)
+                .any(|other| other.name == function.name)
+            {
+                return bad(format!("function {:?} is configured twice", function.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How often and how soon a failed invocation is repeated.
+///
+/// AWS documents neither; AWS's own emulator waits five seconds and gives up after five failures in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvocationRetry {
+    /// Failures in a row after which the execution fails with the last one.
+    pub attempts: u32,
+    /// The wait after the first failure; it doubles with each further one.
+    pub first_delay: Duration,
+    /// The longest wait.
+    pub longest_delay: Duration,
+}
+
+impl Default for InvocationRetry {
+    fn default() -> Self {
+        Self {
+            attempts: 5,
+            first_delay: Duration::from_secs(1),
+            longest_delay: Duration::from_secs(60),
+        }
+    }
+}
+
+impl InvocationRetry {
+    /// `attempts` tries, with `first_delay` after the first failure, doubling up to `longest_delay`.
+    #[must_use]
+    pub const fn new(attempts: u32, first_delay: Duration, longest_delay: Duration) -> Self {
+        Self {
+            attempts,
+            first_delay,
+            longest_delay,
+        }
+    }
+
+    /// The wait after the `failures`-th failure in a row.
+    pub(crate) fn delay(&self, failures: u32) -> Duration {
+        let doublings = failures.saturating_sub(1).min(30);
+        self.first_delay
+            .saturating_mul(1 << doublings)
+            .min(self.longest_delay)
+    }
+}
+
+/// Bounds on what callers may send and hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest request body, in bytes. Default 32 MiB: a checkpoint batch holds several payloads.
+    pub body: usize,
+    /// Open connections to the API; further ones wait. Default 1,024.
+    pub connections: usize,
+    /// How long a client may take to send its request's head, and its body. Default 30 s.
+    pub read_timeout: Duration,
+    /// Items on a page when the caller does not say. Default 100, as in the API model.
+    pub page_items: usize,
+    /// The state that travels inside an invocation event, in bytes; the rest is fetched page by page. Default 5 MiB.
+    pub event_state: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 32 * 1024 * 1024,
+            connections: 1_024,
+            read_timeout: Duration::from_secs(30),
+            page_items: 100,
+            event_state: 5 * 1024 * 1024,
+        }
+    }
+}
+
+/// The settings that make a function durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DurableConfig {
+    /// Seconds an execution may take in all: 1 to 31,622,400.
+    pub execution_timeout: u64,
+    /// Days a closed execution is kept: 1 to 90.
+    pub retention_days: u32,
+}
+
+impl Default for DurableConfig {
+    fn default() -> Self {
+        Self {
+            execution_timeout: 86_400,
+            retention_days: 7,
+        }
+    }
+}
+
+impl DurableConfig {
+    /// `execution_timeout` in seconds, `retention_days` in days.
+    #[must_use]
+    pub const fn new(execution_timeout: u64, retention_days: u32) -> Self {
+        Self {
+            execution_timeout,
+            retention_days,
+        }
+    }
+}
+
+/// What becomes of an execution environment between two invocations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Lifetime {
+    /// It waits for the next one.
+    #[default]
+    Reuse,
+    /// It is killed: every invocation gets a new process.
+    Fresh,
+    /// It is stopped with SIGSTOP and continued for the next one, as AWS freezes environments.
+    Freeze,
+}
+
+/// A function the service can invoke.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct FunctionConfig {
+    pub(crate) name: String,
+    pub(crate) code: Code,
+    pub(crate) version: String,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) timeout: Duration,
+    pub(crate) max_environments: usize,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) durable: DurableConfig,
+}
+
+#[derive(Clone)]
+pub(crate) enum Code {
+    Process(Program),
+    Handler(Arc<dyn InvocationHandler>),
+}
+
+#[derive(Clone)]
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) environment: BTreeMap<OsString, OsString>,
+    pub(crate) memory_mb: u32,
+}
+
+impl fmt::Debug for FunctionConfig {
+    // The values of environment variables stay out: they often are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("FunctionConfig");
+        debug.field("name", &self.name);
+        match &self.code {
+            Code::Process(program) => debug
+                .field("program", &program.path)
+                .field("args", &program.args.len()),
+            Code::Handler(_) => debug.field("handler", &"in process"),
+        };
+        debug
+            .field("version", &self.version)
+            .field("timeout", &self.timeout)
+            .field("max_environments", &self.max_environments)
+            .field("lifetime", &self.lifetime)
+            .field("durable", &self.durable)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FunctionConfig {
+    /// A function that is a program speaking the Lambda Runtime API. `name`: 1 to 64 of `[a-zA-Z0-9-_]`.
+    pub fn process<A>(name: impl Into<String>, program: impl AsRef<Path>, args: A) -> Self
+    where
+        A: IntoIterator,
+        A::Item: Into<OsString>,
+    {
+        Self::new(
+            name,
+            Code::Process(Program {
+                path: program.as_ref().to_path_buf(),
+                args: args.into_iter().map(Into::into).collect(),
+                environment: BTreeMap::new(),
+                memory_mb: 1_024,
+            }),
+        )
+    }
+
+    /// A function that is a handler in this process. `name`: 1 to 64 of `[a-zA-Z0-9-_]`.
+    pub fn handler(name: impl Into<String>, handler: Arc<dyn InvocationHandler>) -> Self {
+        Self::new(name, Code::Handler(handler))
+    }
+
+    fn new(name: impl Into<String>, code: Code) -> Self {
+        Self {
+            name: name.into(),
+            code,
+            version: "$LATEST".to_owned(),
+            aliases: Vec::new(),
+            timeout: Duration::from_secs(15 * 60),
+            max_environments: 10,
+            lifetime: Lifetime::Reuse,
+            durable: DurableConfig::default(),
+        }
+    }
+
+    /// Adds an environment variable to the function's processes. Overrides what they inherit.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        if let Code::Process(program) = &mut self.code {
+            program.environment.insert(name.into(), value.into());
+        }
+        self
+    }
+
+    /// What `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` says, in MB. Nothing is limited to it. Default 1,024.
+    #[must_use]
+    pub fn memory_mb(mut self, megabytes: u32) -> Self {
+        if let Code::Process(program) = &mut self.code {
+            program.memory_mb = megabytes;
+        }
+        self
+    }
+
+    /// The version that runs: `$LATEST` (the default) or a number. `$LATEST` is accepted as a qualifier in any case.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// Adds an alias that callers may use as the qualifier.
+    #[must_use]
+    pub fn alias(mut self, alias: impl Into<String>) -> Self {
+        self.aliases.push(alias.into());
+        self
+    }
+
+    /// How long one invocation may take before its environment is killed. Default 15 minutes.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How many invocations may run at once, each in its own environment. Default 10.
+    #[must_use]
+    pub fn max_environments(mut self, max: usize) -> Self {
+        self.max_environments = max;
+        self
+    }
+
+    /// What becomes of an environment between two invocations.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// The durable settings.
+    #[must_use]
+    pub fn durable(mut self, durable: DurableConfig) -> Self {
+        self.durable = durable;
+        self
+    }
+
+    /// The function's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn validate(&self) -> Result<(), ServiceError> {
+        let bad = |what: String| {
+            Err(ServiceError::Config(format!(
+                "function {:?}: {what}",
+                self.name
+            )))
+        };
+        if !is_name(&self.name, 64) {
+            return bad("a name is 1 to 64 letters, digits, - and _".to_owned());
+        }
+        if !is_version(&self.version) {
+            return bad(format!(
+                "{:?} is not a version: use $LATEST or a number",
+                self.version
+            ));
+        }
+        if let Some(alias) = self.aliases.iter().find(|alias| !is_name(alias, 128)) {
+            return bad(format!(
+                "{alias:?} is not an alias: use 1 to 128 letters, digits, - and _"
+            ));
+        }
+        if self.timeout.is_zero() || self.max_environments == 0 {
+            return bad(
+                "the timeout and the number of environments must be more than nothing".to_owned(),
+            );
+        }
+        if !(1..=LONGEST_EXECUTION).contains(&self.durable.execution_timeout) {
+            return bad(format!(
+                "the execution timeout must be 1 to {LONGEST_EXECUTION} seconds"
+            ));
+        }
+        if !(1..=90).contains(&self.durable.retention_days) {
+            return bad("the retention must be 1 to 90 days".to_owned());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! The database's shape, its version, and how an older one becomes the current one.
+
+use rusqlite::Connection;
+
+/// The newest schema this program knows. Kept in SQLite's `user_version`.
+pub(crate) const VERSION: i64 = 1;
+
+/// `MIGRATIONS[n]` brings a database from version `n` to `n + 1`.
+const MIGRATIONS: [&str; VERSION as usize] = [
+    // `executions` has only what changes or is searched: SQLite rewrites a whole row, so what is large and fixed is in
+    // `origins`. Times are milliseconds since the epoch, bodies are JSON.
+    "
+    CREATE TABLE executions (
+        key INTEGER PRIMARY KEY,
+        arn TEXT NOT NULL UNIQUE,
+        function TEXT NOT NULL,
+        name TEXT NOT NULL,
+        version TEXT NOT NULL,
+        status TEXT NOT NULL,
+        started INTEGER NOT NULL,
+        ended INTEGER,
+        expires INTEGER,
+        progress TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX executions_by_name ON executions (function, name);
+    CREATE INDEX executions_by_start ON executions (function, started, key);
+    CREATE INDEX executions_open ON executions (key) WHERE status = 'RUNNING';
+    CREATE INDEX executions_by_expiry ON executions (expires) WHERE expires IS NOT NULL;
+    CREATE TABLE origins (
+        execution INTEGER PRIMARY KEY REFERENCES executions (key) ON DELETE CASCADE,
+        body TEXT NOT NULL,
+        input TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE outcomes (
+        execution INTEGER PRIMARY KEY REFERENCES executions (key) ON DELETE CASCADE,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE operations (
+        execution INTEGER NOT NULL REFERENCES executions (key) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (execution, position)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE callbacks (
+        id TEXT PRIMARY KEY,
+        execution INTEGER NOT NULL REFERENCES executions (key) ON DELETE CASCADE,
+        position INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX callbacks_by_execution ON callbacks (execution);
+    CREATE TABLE events (
+        execution INTEGER NOT NULL REFERENCES executions (key) ON DELETE CASCADE,
+        id INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (execution, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE replays (
+        execution INTEGER PRIMARY KEY REFERENCES executions (key) ON DELETE CASCADE,
+        client_token TEXT NOT NULL,
+        token TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        response BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE settings (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    ",
+];
+
+/// Brings the database to [`VERSION`], or says which newer version it has.
+pub(crate) fn migrate(connection: &mut Connection) -> Result<Result<(), i64>, rusqlite::Error> {
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let Some(pending) = usize::try_from(found)
+        .ok()
+        .and_then(|found| MIGRATIONS.get(found..))
+    else {
+        return Ok(Err(found));
+    };
+    for migration in pending {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
+    Ok(Ok(()))
+}
