@@ -9,6 +9,7 @@
 //! | `CALLBACK_ID` | the callback token |
 //! | `LONGHAUL_INPUT` | the job's input, JSON, when it travels inline |
 //! | `LONGHAUL_INPUT_URI` | else: where the input is in the payload store |
+//! | `LONGHAUL_PAYLOAD_STORE` | the base of the payload store, for results that do not travel inline; absent when there is none |
 //! | `LONGHAUL_RESULT_FILE` | where the command may write its result, JSON; set by the supervisor. No file means `null` |
 //! | `LONGHAUL_HEARTBEAT_SECONDS` | the heartbeat timeout; 0 means none |
 //! | `LONGHAUL_TIMEOUT_SECONDS` | the attempt's timeout, counted from before its start: nobody listens after it |
@@ -28,6 +29,8 @@ pub const CALLBACK_ID: &str = "CALLBACK_ID";
 pub const INPUT: &str = "LONGHAUL_INPUT";
 /// Where the job's input is in the payload store, when it does not travel inline.
 pub const INPUT_URI: &str = "LONGHAUL_INPUT_URI";
+/// The base of the payload store, such as `s3://bucket/prefix`.
+pub const PAYLOAD_STORE: &str = "LONGHAUL_PAYLOAD_STORE";
 /// Where the command may write its result, JSON.
 pub const RESULT_FILE: &str = "LONGHAUL_RESULT_FILE";
 /// The heartbeat timeout in seconds; 0 means none.

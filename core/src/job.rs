@@ -15,6 +15,7 @@ pub struct Job {
     start_key: StartKey,
     heartbeat: Option<Duration>,
     input_uri: Option<String>,
+    payload_store: Option<String>,
 }
 
 impl Job {
@@ -30,6 +31,7 @@ impl Job {
             start_key: token.start_key(),
             heartbeat,
             input_uri: None,
+            payload_store: None,
         }
     }
 
@@ -95,6 +97,20 @@ impl Job {
         self.input_uri.as_deref()
     }
 
+    /// The same job with the base of the payload store, where its worker puts a result that does
+    /// not travel inline.
+    #[must_use]
+    pub fn with_payload_store(mut self, base: impl Into<String>) -> Self {
+        self.payload_store = Some(base.into());
+        self
+    }
+
+    /// The base of the payload store, when there is one.
+    #[must_use]
+    pub fn payload_store(&self) -> Option<&str> {
+        self.payload_store.as_deref()
+    }
+
     /// The environment of the worker: every variable of the worker contract (see
     /// [`contract`](crate::contract)), the scalars of the input, and the spec's own variables,
     /// which win over the scalars. It holds the token.
@@ -129,6 +145,9 @@ impl Job {
             (contract::START_KEY, self.start_key.to_string()),
         ] {
             variables.insert(name.to_owned(), value);
+        }
+        if let Some(base) = &self.payload_store {
+            variables.insert(contract::PAYLOAD_STORE.to_owned(), base.clone());
         }
         WorkerEnvironment::new(variables)
     }
@@ -196,6 +215,14 @@ mod tests {
         assert_eq!(environment.get("LONGHAUL_INPUT"), None);
         assert_eq!(environment.get("SHORT"), Some("s"));
         assert_eq!(environment.get("LONG"), None);
+    }
+
+    #[test]
+    fn the_worker_learns_of_the_payload_store_where_there_is_one() {
+        let (job, token) = job(r#"{"name":"a"}"#);
+        assert_eq!(job.environment(&token).get("LONGHAUL_PAYLOAD_STORE"), None);
+        let environment = job.with_payload_store("s3://b/p").environment(&token);
+        assert_eq!(environment.get("LONGHAUL_PAYLOAD_STORE"), Some("s3://b/p"));
     }
 
     #[test]

@@ -17,6 +17,7 @@
 //! | [`JobStatus`], [`CancelOutcome`] | what a platform knows of a job, what a cancel did |
 //! | [`BackendError`] | why a backend could not do what it was asked |
 //! | [`JobFailure`] | why a job that started has no result |
+//! | [`PayloadStore`], [`PayloadUri`] | where inputs and results go that are too large to travel inline |
 //!
 //! # A backend in a few lines
 //!
@@ -63,6 +64,7 @@ mod handle;
 mod identity;
 mod job;
 mod name;
+pub mod payload;
 mod retry;
 mod spec;
 mod status;
@@ -78,6 +80,10 @@ pub use handle::JobHandle;
 pub use identity::{CallbackToken, ExecutionId, InvalidToken, StartKey};
 pub use job::Job;
 pub use name::{InvalidName, JobName};
+pub use payload::{
+    CallbackResult, InvalidPayloadUri, InvalidReference, PayloadError, PayloadErrorKind,
+    PayloadKey, PayloadKind, PayloadStore, PayloadUri,
+};
 pub use retry::RetryPolicy;
 pub use spec::{InvalidSpec, JobSpec, Resources};
 pub use status::{CancelOutcome, JobState, JobStatus};

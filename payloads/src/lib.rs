@@ -1,0 +1,1 @@
+//! The payload store over S3, a local folder or memory.
