@@ -23,7 +23,8 @@ pub(crate) enum Command {
     /// does Lambda, where it is the same program as `longhaul-handler`.
     Lambda,
     /// Be the worker: run a command and complete its callback
-    Worker(longhaul_worker::cli::Args),
+    #[command(subcommand)]
+    Worker(longhaul_worker::cli::WorkerCommand),
     /// Stand between the process backend and its worker
     #[command(hide = true)]
     ProcessShim {

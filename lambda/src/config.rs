@@ -195,11 +195,11 @@ fn backend(
         #[cfg(feature = "process")]
         "process" => longhaul_process::ProcessConfig::from_env(get)
             .map(BackendConfig::Process)
-            .map_err(|errors| errors.problems().to_vec()),
+            .map_err(|errors| errors.problems.iter().map(ToString::to_string).collect()),
         #[cfg(feature = "ecs")]
         "ecs" => longhaul_ecs::EcsConfig::from_env(get)
             .map(BackendConfig::Ecs)
-            .map_err(|errors| errors.problems().to_vec()),
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect()),
         #[cfg(feature = "batch")]
         "batch" => longhaul_batch::BatchConfig::from_env(get)
             .map(BackendConfig::Batch)
@@ -218,7 +218,7 @@ impl BackendConfig {
         match self {
             #[cfg(feature = "process")]
             Self::Process(config) => Ok((
-                Arc::new(longhaul_process::ProcessBackend::new(config)?),
+                Arc::new(longhaul_process::ProcessBackend::new(config)),
                 Some(Duration::from_secs(30)),
             )),
             #[cfg(feature = "ecs")]

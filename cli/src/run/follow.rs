@@ -120,7 +120,7 @@ impl<'a> Follower<'a> {
         if handle.backend() != super::job::LOCAL {
             return None;
         }
-        let logs = self.jobs.logs(handle);
+        let logs = self.jobs.logs(handle)?;
         self.logs = Some((Tail::new(logs.stdout), Tail::new(logs.stderr)));
         self.jobs.pid(handle)
     }

@@ -72,8 +72,7 @@ impl FunctionEnvironment {
     pub(crate) fn local_jobs(&self) -> Result<ProcessBackend, CliError> {
         let config = ProcessConfig::from_env(|name| self.get(name))
             .map_err(|error| CliError::Usage(error.to_string()))?;
-        ProcessBackend::new(config)
-            .map_err(|error| CliError::broken("the folder for local jobs cannot be used", error))
+        Ok(ProcessBackend::new(config))
     }
 }
 
