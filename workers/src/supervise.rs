@@ -1,7 +1,9 @@
 //! The supervisor: runs a command and speaks for it.
 
 use std::ffi::OsString;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,6 +167,7 @@ fn prepare(result_file: Option<&Path>) -> Result<Place, String> {
         // Only the worker's user can enter the folder.
         let folder = tempfile::Builder::new()
             .prefix("longhaul-")
+            .permissions(Permissions::from_mode(0o700))
             .tempdir()
             .map_err(|error| {
                 format!(

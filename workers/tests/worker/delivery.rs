@@ -1,0 +1,81 @@
+//! Services that are down, broken, busy or unwilling.
+
+use crate::service::{Answer, Call, Service};
+use crate::worker::{finish, line_in, run, script, stderr};
+
+#[tokio::test]
+async fn a_report_is_delivered_when_the_service_comes_up_after_the_command_has_ended() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mark = folder.path().join("ended");
+    let mut service = Service::down(|_, _| Answer::Accepted);
+    let command = format!(
+        "echo 7 >\"$LONGHAUL_RESULT_FILE\"; echo x >{}",
+        mark.display()
+    );
+    let worker = script(&service, &[], &command).spawn().unwrap();
+    line_in(&mark).await;
+    service.listen();
+    let output = finish(worker).await;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(service.reports(), [Call::Success(b"7\n".to_vec())]);
+}
+
+#[tokio::test]
+async fn a_broken_and_a_busy_service_are_tried_again() {
+    let service = Service::with(|call, before| {
+        let tries = before.iter().filter(|c| *c == call).count();
+        match (call, tries) {
+            (Call::Heartbeat, _) => Answer::Accepted,
+            (_, 0) => Answer::Error(500, "ServiceException"),
+            (_, 1) => Answer::Error(429, "TooManyRequestsException"),
+            (_, 2) => Answer::Error(503, ""),
+            _ => Answer::Accepted,
+        }
+    });
+    let output = run(script(&service, &[], "true")).await;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(service.reports().len(), 4);
+}
+
+#[tokio::test]
+async fn a_result_that_the_service_refuses_becomes_a_failure() {
+    let service = Service::with(|call, _| match call {
+        Call::Success(_) => Answer::Error(400, "InvalidParameterValueException"),
+        _ => Answer::Accepted,
+    });
+    let output = run(script(&service, &[], "true")).await;
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let reports = service.reports();
+    let [Call::Success(_), Call::Failure(failure)] = &reports[..] else {
+        panic!("{reports:?}");
+    };
+    assert_eq!(failure["ErrorType"], "Longhaul.Failed");
+    let message = failure["ErrorMessage"].as_str().unwrap();
+    assert!(
+        message.contains("InvalidParameterValueException"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_delivered_in_time_is_exit_code_75() {
+    let service = Service::down(|_, _| Answer::Accepted);
+    let mut worker = script(&service, &[], "true");
+    worker.env("LONGHAUL_TIMEOUT_SECONDS", "2");
+    let output = run(worker).await;
+    assert_eq!(output.status.code(), Some(75));
+    let told = stderr(&output);
+    assert!(told.contains("could not be delivered"), "{told}");
+    assert!(told.contains("refused"), "{told}");
+}
+
+#[tokio::test]
+async fn a_callback_that_is_closed_at_the_end_is_exit_code_76() {
+    let service = Service::with(|call, _| match call {
+        Call::Heartbeat => Answer::Accepted,
+        _ => Answer::Error(404, "ResourceNotFoundException"),
+    });
+    let output = run(script(&service, &[], "exit 5")).await;
+    assert_eq!(output.status.code(), Some(76), "{}", stderr(&output));
+    assert_eq!(service.reports().len(), 1);
+}

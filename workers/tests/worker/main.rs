@@ -1,0 +1,17 @@
+//! The worker as a platform runs it: real processes, and a service on loopback that plays the
+//! three callback calls.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers outside of #[test] functions fail a test in the same way"
+)]
+
+mod delivery;
+mod ending;
+mod hello;
+mod python;
+mod result;
+mod service;
+mod stopping;
+mod worker;
