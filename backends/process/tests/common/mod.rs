@@ -1,0 +1,215 @@
+//! What the tests of the backend share: a folder for jobs, jobs in it, and a guard that leaves
+//! no process behind.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests; each test file uses its part of them"
+)]
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use longhaul_core::{
+    CallbackToken, ComputeBackend, ExecutionId, Job, JobHandle, JobName, JobSpec, JobState,
+    JobStatus,
+};
+use longhaul_process::{ProcessBackend, ProcessConfig};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The program that plays the shim.
+pub(crate) const SHIM: &str = env!("CARGO_BIN_EXE_longhaul-process-shim");
+
+/// Marks every process that a test starts, so that its guard finds it. The value is the folder.
+pub(crate) const MARK: &str = "TEST_FOLDER";
+
+/// How long a test waits for something that must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder for one test's jobs. When it is dropped, no process of theirs is left.
+pub(crate) struct Folder {
+    folder: tempfile::TempDir,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("longhaul-test-")
+            .tempdir()
+            .unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The directory of the backend.
+    pub(crate) fn jobs(&self) -> PathBuf {
+        self.path().join("jobs")
+    }
+
+    /// The directory of one job.
+    pub(crate) fn job(&self, handle: &JobHandle) -> PathBuf {
+        self.jobs().join(handle.id())
+    }
+
+    /// Commands are their own workers and run in this folder.
+    pub(crate) fn config(&self) -> ProcessConfig {
+        ProcessConfig::new(self.jobs())
+            .with_shim([SHIM])
+            .with_worker(Vec::<OsString>::new())
+            .with_working_directory(self.path())
+            .with_variable(MARK, self.path())
+            .with_grace(Duration::from_secs(5))
+    }
+
+    pub(crate) fn backend(&self) -> ProcessBackend {
+        ProcessBackend::new(self.config())
+    }
+
+    /// What a job has written to a file of this folder; nothing where there is no file.
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap_or_default()
+    }
+
+    /// Waits until a job has written a line to a file of this folder, and returns the file.
+    pub(crate) async fn line(&self, name: &str) -> String {
+        eventually(&format!("a line in {name}"), || {
+            Some(self.read(name)).filter(|text| text.ends_with('\n'))
+        })
+        .await
+    }
+
+    /// Waits until a job has written a pid to a file of this folder.
+    pub(crate) async fn pid(&self, name: &str) -> u32 {
+        self.line(name).await.trim().parse().unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = marked(self.path());
+            if left.is_empty() {
+                break;
+            }
+            for pid in left {
+                kill(pid, Signal::KILL);
+            }
+            assert!(Instant::now() < deadline, "processes of the test stay");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// The running processes that name `folder` in their command line or environment.
+pub(crate) fn marked(folder: &Path) -> Vec<u32> {
+    let own = std::process::id();
+    let folder = folder.as_os_str().as_bytes();
+    let names = |text: Vec<u8>| text.windows(folder.len()).any(|part| part == folder);
+    fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| *pid != own && alive(*pid))
+        .filter(|pid| {
+            ["cmdline", "environ"]
+                .iter()
+                .any(|file| fs::read(format!("/proc/{pid}/{file}")).is_ok_and(names))
+        })
+        .collect()
+}
+
+/// The fields of `/proc/PID/stat` from the third on: state, parent, group, session, …
+pub(crate) fn stat(pid: u32) -> Option<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = text.rsplit_once(") ")?;
+    Some(fields.split(' ').map(str::to_owned).collect())
+}
+
+/// Whether a process runs: it is there and no zombie.
+pub(crate) fn alive(pid: u32) -> bool {
+    stat(pid).is_some_and(|fields| !matches!(fields[0].as_str(), "Z" | "X"))
+}
+
+pub(crate) fn kill(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    let _ = kill_process(pid, signal);
+}
+
+/// Waits until `look` sees what it looks for.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub(crate) async fn gone(pid: u32) {
+    eventually(&format!("the end of process {pid}"), || {
+        (!alive(pid)).then_some(())
+    })
+    .await;
+}
+
+pub(crate) fn token(text: &str) -> CallbackToken {
+    CallbackToken::new(text).unwrap()
+}
+
+pub(crate) fn execution() -> ExecutionId {
+    ExecutionId::from_arn(
+        "arn:aws:lambda:eu-west-1:123456789012:function:f:1/durable-execution/a/b",
+    )
+}
+
+pub(crate) fn spec<const N: usize>(command: [&str; N]) -> JobSpec {
+    JobSpec::new(JobName::new("test").unwrap()).with_command(command)
+}
+
+/// A spec that runs a shell script; its arguments are `$1`, `$2`, ….
+pub(crate) fn script(text: &str) -> JobSpec {
+    spec(["sh", "-c", text])
+}
+
+pub(crate) fn job(spec: JobSpec, token: &CallbackToken) -> Job {
+    Job::new(spec, execution(), 1, token)
+}
+
+/// Starts `spec` with the token `text`.
+pub(crate) async fn start(backend: &ProcessBackend, spec: JobSpec, text: &str) -> JobHandle {
+    let token = token(text);
+    backend.start(&job(spec, &token), &token).await.unwrap()
+}
+
+/// Waits until the job is over, and returns what is known of it.
+pub(crate) async fn ended(backend: &ProcessBackend, handle: &JobHandle) -> JobStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = backend.describe(handle).await.unwrap();
+        if status.state == JobState::Ended {
+            return status;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "the job does not end: {status:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The pid in a record of the job, `shim.json` or `worker.json`.
+pub(crate) fn recorded_pid(directory: &Path, record: &str) -> u32 {
+    let text = fs::read_to_string(directory.join(record)).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    u32::try_from(record["pid"].as_u64().unwrap()).unwrap()
+}
