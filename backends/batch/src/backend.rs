@@ -53,10 +53,17 @@ impl BatchBackend {
         Self::over(config, Arc::new(SdkApi::new(client)))
     }
 
-    /// A backend with a client of its own from the SDK's shared configuration.
+    /// A backend that reaches Batch with the region, credentials and endpoint of `sdk`, and with
+    /// bounds on how long a call may take where `sdk` has none: 20 s a try, 60 s in all.
     #[must_use]
     pub fn from_sdk(config: BatchConfig, sdk: &SdkConfig) -> Self {
-        Self::new(config, Client::new(sdk))
+        Self::over(config, Arc::new(SdkApi::from_sdk(sdk)))
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &BatchConfig {
+        &self.config
     }
 
     pub(crate) fn over(config: BatchConfig, api: Arc<dyn BatchApi>) -> Self {

@@ -64,7 +64,8 @@
 //!
 //! Whoever may call `batch:DescribeJobs` can read the environment of every job of the account,
 //! and with it the callback token of those that still run: Batch has no other way to hand a job
-//! a value of its own.
+//! a value of its own. For the same reason the AWS SDK's own logs must stay above level TRACE
+//! (`aws_smithy_runtime`): there it writes whole answers.
 //!
 //! # One start, one job
 //!

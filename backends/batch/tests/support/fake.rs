@@ -5,6 +5,7 @@
     clippy::panic,
     reason = "a test that cannot go on says so"
 )]
+#![allow(dead_code, reason = "each test program uses another part of it")]
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -32,6 +33,8 @@ pub(crate) enum Fault {
     Answer(u16, &'static str, String),
     /// It is done, and this is answered: status and body.
     Then(u16, &'static str),
+    /// It is done, and nothing is answered.
+    Silence,
     /// `ListJobs` only: the answer is empty, as if the list were behind.
     Behind,
 }
@@ -218,6 +221,7 @@ async fn answer(
         barrier.wait().await;
     }
     match (fault, done) {
+        (Some(Fault::Silence), _) => std::future::pending().await,
         (Some(Fault::CutAfter), _) => Err(std::io::Error::other("cut")),
         (Some(Fault::Then(status, text)), _) => Ok(reply(status, text)),
         (_, Ok(value)) => Ok(reply(200, &value.to_string())),

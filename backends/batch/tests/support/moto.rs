@@ -23,7 +23,7 @@ use longhaul_core::{ComputeBackend, JobHandle, JobState, JobStatus};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::sdk::client;
+use crate::sdk::shared;
 
 /// How moto runs jobs is one setting of the whole server, so one test at a time has it.
 static SETTING: Mutex<()> = Mutex::const_new(());
@@ -54,7 +54,7 @@ impl Moto {
         };
         let url = url.trim_end_matches('/').to_owned();
         let setting = SETTING.lock().await;
-        let client = client(&url);
+        let client = Client::new(&shared(&url));
         let config = create_queue_and_definition(&url, &client).await;
         let moto = Self {
             url,

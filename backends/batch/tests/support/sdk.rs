@@ -1,4 +1,4 @@
-//! The AWS SDK's client of a server on loopback.
+//! The AWS SDK's configuration for a server on loopback.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,19 +10,24 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_sdk_batch::config::retry::RetryConfig;
-use aws_sdk_batch::config::{BehaviorVersion, Region};
-use aws_sdk_batch::{Client, Config};
+use aws_sdk_batch::config::timeout::TimeoutConfig;
+use aws_sdk_batch::config::{BehaviorVersion, Region, SharedCredentialsProvider};
+use aws_types::SdkConfig;
 
-/// A client that asks the server at `url`, with retries that do not wait.
-pub(crate) fn client(url: &str) -> Client {
+/// The configuration with which the server at `url` is asked: retries that do not wait, and a
+/// second for a try.
+pub(crate) fn shared(url: &str) -> SdkConfig {
     let retries = RetryConfig::standard()
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(1));
-    let config = Config::builder()
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(1));
+    let keys = Credentials::from_keys("AKIDTEST", "secret", None);
+    SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))
-        .credentials_provider(Credentials::from_keys("AKIDTEST", "secret", None))
+        .credentials_provider(SharedCredentialsProvider::new(keys))
         .endpoint_url(url)
-        .retry_config(retries);
-    Client::from_conf(config.build())
+        .retry_config(retries)
+        .timeout_config(timeouts.build())
+        .build()
 }

@@ -52,7 +52,7 @@ async fn garbage_from_batch_is_an_error_that_can_be_tried_again() {
 async fn an_unknown_queue_and_a_missing_permission_say_what_to_do() {
     let fake = FakeBatch::start().await;
     let config = BatchConfig::new("nowhere", "worker");
-    let backend = BatchBackend::new(config, client(fake.url()));
+    let backend = BatchBackend::from_sdk(config, &shared(fake.url()));
     let error = backend.start(&job(), &token()).await.unwrap_err();
     assert_eq!(error.kind(), BackendErrorKind::NotFound);
     assert!(error.to_string().contains("BATCH_JOB_QUEUE"), "{error}");
@@ -88,7 +88,7 @@ async fn a_batch_that_is_not_there_is_unavailable() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}", socket.local_addr().unwrap());
-    let backend = BatchBackend::new(BatchConfig::new("jobs", "worker"), client(&url));
+    let backend = BatchBackend::from_sdk(BatchConfig::new("jobs", "worker"), &shared(&url));
     let error = backend.start(&job(), &token()).await.unwrap_err();
     assert_eq!(
         error.kind(),

@@ -21,7 +21,7 @@ use longhaul_core::{
     BackendErrorKind, CallbackToken, CancelOutcome, ComputeBackend, ExecutionId, FailureClass, Job,
     JobHandle, JobSpec, JobState, Retry,
 };
-use sdk::client;
+use sdk::shared;
 use serde_json::{Value, json};
 
 const TOKEN: &str = "dG9rZW4tMQ==";
@@ -44,7 +44,7 @@ fn job() -> Job {
 }
 
 fn backend(fake: &FakeBatch) -> BatchBackend {
-    BatchBackend::new(BatchConfig::new("jobs", "worker:7"), client(fake.url()))
+    BatchBackend::from_sdk(BatchConfig::new("jobs", "worker:7"), &shared(fake.url()))
 }
 
 /// A start that fails in a way that leaves open whether it worked, as every such error must be.

@@ -102,6 +102,17 @@ async fn an_answer_that_does_not_say_what_was_done_starts_no_second_job() {
 }
 
 #[tokio::test]
+async fn an_answer_that_never_comes_starts_no_second_job() {
+    let fake = FakeBatch::start().await;
+    fake.fail("submitjob", Fault::Silence);
+    ambiguous_start(&fake).await;
+    assert_eq!(fake.calls("submitjob").len(), 1);
+    let found = backend(&fake).start(&job(), &token()).await.unwrap();
+    assert_eq!(fake.running(), [found.id()]);
+    assert_eq!(fake.accepted(), 1);
+}
+
+#[tokio::test]
 async fn a_throttled_submit_is_sent_again_at_once() {
     let fake = FakeBatch::start().await;
     let slow = |status, code| Fault::Answer(status, code, "Too Many Requests".to_owned());
