@@ -15,8 +15,8 @@ mod service;
 mod store;
 
 pub use api::{
-    Api, ExecutionDetails, ExecutionSummary, HistoryRequest, ListExecutions, Page, StartExecution,
-    StartedExecution,
+    Api, ExecutionDetails, ExecutionSummary, HistoryRequest, ListExecutions, Page, PauseDetails,
+    PauseExecution, StartExecution, StartedExecution,
 };
 pub use clock::{Clock, SystemClock, TestClock};
 pub use config::{

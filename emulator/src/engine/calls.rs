@@ -1,15 +1,11 @@
-//! What callers can ask of the writer: each is one method here, run on its thread.
+//! What callers from outside can ask of the writer: each is one method here, run on its thread.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::error::{ApiError, ApiErrorKind};
-use crate::machine::{
-    self, Begun, CallbackAction, CheckpointRequest, Checkpointed, InvocationResult, Origin,
-    Outcome, StatePage, Target,
-};
+use crate::machine::{self, CallbackAction, ControlRequest, Origin, Outcome, Target};
 use crate::model::id::{is_name, mint_uuid};
 use crate::model::{CallbackId, ErrorObject, ExecutionArn, Timestamp};
 
@@ -40,12 +36,6 @@ pub(crate) enum Waiting {
     /// Resolves when it ends; fails when the service stops first.
     Open(oneshot::Receiver<Outcome>),
 }
-
-/// Executions looked at in one commit when many timers are due at once.
-const TIMERS_AT_ONCE: usize = 256;
-
-/// Closed executions deleted in one commit.
-const EXPIRED_AT_ONCE: usize = 64;
 
 impl Engine {
     /// Starts an execution. A name that is taken gives the execution that has it, if its input is the same.
@@ -122,65 +112,25 @@ impl Engine {
             waiters.push(sender);
             return Ok(Waiting::Open(receiver));
         }
-        let key = self
-            .store
-            .key_of(arn)?
-            .ok_or_else(|| ApiError::no_execution(arn))?;
-        match self.store.load(key)?.outcome {
-            Some(outcome) => Ok(Waiting::Over(outcome)),
+        match self.store.end(arn)? {
+            Some((outcome, _)) => Ok(Waiting::Over(outcome)),
             None => Err(ApiError::no_execution(arn).into()),
         }
     }
 
-    /// Takes a checkpoint and returns the answer's JSON.
-    pub(crate) fn checkpoint(
-        &mut self,
-        arn: &ExecutionArn,
-        request: &CheckpointRequest,
-    ) -> Result<Bytes, Refusal> {
-        let now = self.clock.now();
-        let key = self
-            .keys
-            .get(arn)
-            .copied()
-            .ok_or_else(ApiError::stale_token)?;
-        self.time_out(key, now)?;
-        let execution = self.open.get(&key).ok_or_else(ApiError::stale_token)?;
-        let mut world = self.surroundings.at(now);
-        match machine::checkpoint(execution, request, &mut world)? {
-            Checkpointed::Repeated(response) => Ok(response),
-            Checkpointed::Applied(transition, response) => {
-                self.apply(key, *transition)?;
-                Ok(response)
-            }
+    /// The open execution of this ARN; says what is wrong when there is none.
+    fn open_key(&self, arn: &ExecutionArn) -> Result<i64, Refusal> {
+        if let Some(key) = self.keys.get(arn) {
+            return Ok(*key);
         }
-    }
-
-    /// A page of operations for the handler that holds `token`.
-    pub(crate) fn state(
-        &mut self,
-        arn: &ExecutionArn,
-        token: &str,
-        marker: Option<&str>,
-        max_items: usize,
-    ) -> Result<(StatePage, Arc<Origin>), Refusal> {
-        let now = self.clock.now();
-        let key = self
-            .keys
-            .get(arn)
-            .copied()
-            .ok_or_else(ApiError::stale_token)?;
-        let execution = self.open.get(&key).ok_or_else(ApiError::stale_token)?;
-        let world = self.surroundings.at(now);
-        let page = machine::state(
-            execution,
-            token,
-            marker,
-            max_items,
-            self.limits.event_state,
-            &world,
-        )?;
-        Ok((page, Arc::clone(&execution.origin)))
+        match self.store.end(arn)? {
+            Some(_) => Err(ApiError::new(
+                ApiErrorKind::ResourceConflict,
+                "The durable execution has ended",
+            )
+            .into()),
+            None => Err(ApiError::no_execution(arn).into()),
+        }
     }
 
     /// Stops an execution and returns when it ended.
@@ -191,12 +141,11 @@ impl Engine {
     ) -> Result<Timestamp, Refusal> {
         let now = self.clock.now();
         let Some(key) = self.keys.get(arn).copied() else {
-            let key = self
+            let (_, ended) = self
                 .store
-                .key_of(arn)?
+                .end(arn)?
                 .ok_or_else(|| ApiError::no_execution(arn))?;
-            let ended = self.store.load(key)?.progress.ended;
-            return ended.ok_or_else(|| ApiError::no_execution(arn).into());
+            return Ok(ended);
         };
         self.time_out(key, now)?;
         let execution = self
@@ -209,6 +158,50 @@ impl Engine {
             self.apply(key, transition)?;
         }
         Ok(at)
+    }
+
+    /// Pauses an execution, or resumes it.
+    pub(crate) fn control(
+        &mut self,
+        arn: &ExecutionArn,
+        request: &ControlRequest,
+        resume: bool,
+    ) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let key = self.open_key(arn)?;
+        self.time_out(key, now)?;
+        let execution = self
+            .open
+            .get(&key)
+            .ok_or_else(|| ApiError::no_execution(arn))?;
+        let world = self.surroundings.at(now);
+        let control = if resume {
+            machine::resume
+        } else {
+            machine::pause
+        };
+        if let Some(transition) = control(execution, request, &world)? {
+            self.apply(key, transition)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes an execution that has ended, and returns when it was asked to.
+    pub(crate) fn delete(&mut self, arn: &ExecutionArn) -> Result<Timestamp, Refusal> {
+        let now = self.clock.now();
+        let running = ApiError::new(
+            ApiErrorKind::ResourceConflict,
+            "The durable execution has not ended, or its last invocation still runs",
+        );
+        if self.keys.contains_key(arn) {
+            return Err(running.into());
+        }
+        self.store
+            .end(arn)?
+            .ok_or_else(|| ApiError::no_execution(arn))?;
+        self.store.delete(arn)?;
+        self.batch.written = true;
+        Ok(now)
     }
 
     /// Completes a callback or notes its heartbeat.
@@ -234,79 +227,6 @@ impl Engine {
         let world = self.surroundings.at(now);
         let transition = machine::callback(execution, position, action, &world)?;
         self.apply(key, transition)?;
-        Ok(())
-    }
-
-    /// Begins the invocation an execution wants; `None` when it wants none any more.
-    pub(crate) fn begin_invocation(&mut self, key: i64) -> Option<Begun> {
-        let now = self.clock.now();
-        let execution = self.open.get(&key)?;
-        let mut world = self.surroundings.at(now);
-        let (transition, begun) = machine::begin(execution, self.limits.event_state, &mut world)?;
-        self.apply_in_memory(key, &transition);
-        Some(begun)
-    }
-
-    /// Notes how an invocation ended.
-    pub(crate) fn end_invocation(
-        &mut self,
-        key: i64,
-        request_id: &str,
-        result: &InvocationResult,
-    ) -> Result<(), Refusal> {
-        let now = self.clock.now();
-        let Some(execution) = self.open.get(&key) else {
-            return Ok(());
-        };
-        let world = self.surroundings.at(now);
-        if let Some(transition) = machine::ended(execution, request_id, result, &world) {
-            self.apply(key, transition)?;
-        }
-        Ok(())
-    }
-
-    /// Does what is due: timers of executions, and the end of closed executions' retention.
-    pub(crate) fn tick(&mut self) -> Result<(), Refusal> {
-        let now = self.clock.now();
-        let due: Vec<i64> = self
-            .schedule
-            .iter()
-            .take_while(|(at, _)| *at <= now)
-            .take(TIMERS_AT_ONCE)
-            .map(|(_, key)| *key)
-            .collect();
-        for key in due {
-            self.look_at_timers(key, now)?;
-        }
-        if self.next_expiry.is_some_and(|at| at <= now) {
-            if self.store.expire(now, EXPIRED_AT_ONCE)? > 0 {
-                self.batch.written = true;
-            }
-            self.next_expiry = self.store.next_expiry()?;
-        }
-        Ok(())
-    }
-
-    fn look_at_timers(&mut self, key: i64, now: Timestamp) -> Result<(), Refusal> {
-        let Some(execution) = self.open.get(&key) else {
-            return Ok(());
-        };
-        let world = self.surroundings.at(now);
-        if let Some(transition) = machine::due(execution, &world) {
-            self.apply(key, transition)?;
-        }
-        Ok(())
-    }
-
-    /// Closes an execution whose time is up, before anything else is done to it.
-    fn time_out(&mut self, key: i64, now: Timestamp) -> Result<(), Refusal> {
-        if self
-            .open
-            .get(&key)
-            .is_some_and(|execution| !execution.is_closed() && execution.origin.deadline <= now)
-        {
-            self.look_at_timers(key, now)?;
-        }
         Ok(())
     }
 

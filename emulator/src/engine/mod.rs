@@ -1,6 +1,7 @@
 //! The writer: holds the open executions, applies transitions to disk and memory together, and tells the rest afterwards.
 
 mod calls;
+mod invocations;
 mod job;
 
 use std::collections::{BTreeSet, HashMap};
@@ -314,7 +315,7 @@ impl Engine {
             return Ok(());
         };
         if let Some(ended) = execution.progress.ended {
-            let expires = ended.after_seconds(u64::from(origin.retention_days) * 86_400);
+            let expires = origin.expires(ended);
             self.next_expiry = Some(self.next_expiry.map_or(expires, |at| at.min(expires)));
         }
         let Some((parent, operation)) = &origin.parent else {

@@ -29,8 +29,8 @@ const IDLE: Duration = Duration::from_secs(10 * 60);
 /// How long a process may take to ask for its next invocation after it answered one, before it is frozen.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// The pause before the end of an invocation is reported again, when the state could not be written.
-const REPORT_AGAIN: Duration = Duration::from_secs(1);
+/// The pause before the writer is asked again, when it could not write the state.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the dispatcher is made of.
 pub(crate) struct DispatcherParts<'a> {
@@ -310,12 +310,18 @@ impl Dispatcher {
     /// Begins the invocation, unless it is not wanted any more.
     async fn begin(&self, pool: &Pool, work: &Work, pid: Option<u32>) -> Option<Invocation> {
         let key = work.key;
-        let begun = self
-            .engine
-            .call(move |engine| Ok(engine.begin_invocation(key)))
-            .await
-            .ok()
-            .flatten()?;
+        // Asked until it is answered: a wish that is dropped here would only be found again at the next start.
+        let begun = loop {
+            match self
+                .engine
+                .call(move |engine| Ok(engine.begin_invocation(key)))
+                .await
+            {
+                Ok(begun) => break begun?,
+                Err(_) if self.stop.is_cancelled() => return None,
+                Err(_) => tokio::time::sleep(ASK_AGAIN).await,
+            }
+        };
         let event = match begun.event() {
             Ok(event) => Bytes::from(event),
             Err(error) => {
@@ -337,6 +343,7 @@ impl Dispatcher {
             function_arn: begun.function_arn.clone(),
             deadline: self.clock.now().after(pool.function.timeout),
             trace_id: begun.trace.clone(),
+            tenant_id: begun.tenant.clone(),
             event,
         };
         // Nobody listening is fine.
@@ -363,7 +370,7 @@ impl Dispatcher {
             {
                 Ok(()) => break,
                 Err(_) if self.stop.is_cancelled() => return,
-                Err(_) => tokio::time::sleep(REPORT_AGAIN).await,
+                Err(_) => tokio::time::sleep(ASK_AGAIN).await,
             }
         }
         drop(self.events.send(ServiceEvent::InvocationEnded {

@@ -24,6 +24,8 @@ pub struct Invocation {
     pub deadline: Timestamp,
     /// The X-Ray trace header.
     pub trace_id: String,
+    /// The tenant the function is invoked for, if the caller named one.
+    pub tenant_id: Option<String>,
     /// The durable invocation event, as JSON. Holds a checkpoint token: keep it out of logs.
     pub event: Bytes,
 }

@@ -226,7 +226,7 @@ async fn next(shared: &Shared) -> Response<Full<Bytes>> {
         .current
         .lock()
         .unwrap_or_else(PoisonError::into_inner) = Some(invocation.request_id.clone());
-    let response = Response::builder()
+    let mut response = Response::builder()
         .header("content-type", "application/json")
         .header("lambda-runtime-aws-request-id", &invocation.request_id)
         .header(
@@ -237,15 +237,19 @@ async fn next(shared: &Shared) -> Response<Full<Bytes>> {
             "lambda-runtime-invoked-function-arn",
             &invocation.function_arn,
         )
-        .header("lambda-runtime-trace-id", &invocation.trace_id)
-        .body(Full::new(invocation.event));
-    response.unwrap_or_else(|_| {
-        refusal(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InvalidHeader",
-            "a header could not be written",
-        )
-    })
+        .header("lambda-runtime-trace-id", &invocation.trace_id);
+    if let Some(tenant) = &invocation.tenant_id {
+        response = response.header("lambda-runtime-aws-tenant-id", tenant);
+    }
+    response
+        .body(Full::new(invocation.event))
+        .unwrap_or_else(|_| {
+            refusal(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "InvalidHeader",
+                "a header could not be written",
+            )
+        })
 }
 
 /// A body that is over the limit, or (`false`) did not arrive.

@@ -6,10 +6,12 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::error::ApiError;
+use crate::model::Timestamp;
 use crate::model::id::CheckpointToken;
-use crate::model::operation::{Seconds, Wire};
+use crate::model::operation::{Operation, Seconds, Wire};
 use crate::model::update::OperationUpdate;
 
+use super::pause::begin_pause;
 use super::validate::is_client_token;
 use super::{
     Draft, Execution, Gate, REPLAY_WINDOW, Replay, Running, Transition, World, timers, update,
@@ -35,7 +37,8 @@ pub(crate) enum Checkpointed {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Response<'a> {
-    checkpoint_token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint_token: Option<&'a str>,
     new_execution_state: NewState<'a>,
 }
 
@@ -61,7 +64,7 @@ pub(crate) fn checkpoint(
         ));
     }
     // Before the token is looked at: the repeated request carries the token that its first try used up.
-    if let Some(response) = repeated(execution, request, world) {
+    if let Some(response) = repeated(execution.replay.as_deref(), request, world.now) {
         return Ok(Checkpointed::Repeated(response));
     }
     let Gate::Running(running) = &execution.progress.gate else {
@@ -80,26 +83,24 @@ pub(crate) fn checkpoint(
         timers::complete_due(&mut draft);
     }
     let token = CheckpointToken::mint(world.rng);
-    let response = {
-        let unseen = draft.unseen();
-        let body = Response {
-            checkpoint_token: token.as_str(),
-            new_execution_state: NewState {
-                operations: unseen.into_iter().map(Wire::operation).collect(),
-            },
-        };
-        serde_json::to_vec(&body)
-            .map(Bytes::from)
-            .map_err(|error| ApiError::service("The answer could not be written as JSON", error))?
+    // A handler whose execution is being paused gets no further token: it may not checkpoint again, and suspends.
+    let pausing = draft.progress.pause.is_some();
+    let response = if pausing {
+        begin_pause(&mut draft);
+        draft.progress.deferred = true;
+        answer(None, Vec::new())?
+    } else {
+        let response = answer(Some(&token), draft.unseen())?;
+        draft.progress.seen = draft.progress.changes;
+        response
     };
-    draft.progress.seen = draft.progress.changes;
     if let Gate::Running(running) = &draft.progress.gate {
         draft.progress.gate = Gate::Running(Running {
             token,
             ..running.clone()
         });
     }
-    if let Some(client_token) = &request.client_token {
+    if let (Some(client_token), false) = (&request.client_token, pausing) {
         draft.replay = Some(Arc::new(Replay {
             client_token: client_token.clone(),
             token: request.token.clone(),
@@ -110,13 +111,26 @@ pub(crate) fn checkpoint(
     Ok(Checkpointed::Applied(Box::new(draft.finish()), response))
 }
 
-fn repeated(
-    execution: &Execution,
+fn answer(token: Option<&CheckpointToken>, operations: Vec<&Operation>) -> Result<Bytes, ApiError> {
+    let body = Response {
+        checkpoint_token: token.map(CheckpointToken::as_str),
+        new_execution_state: NewState {
+            operations: operations.into_iter().map(Wire::operation).collect(),
+        },
+    };
+    serde_json::to_vec(&body)
+        .map(Bytes::from)
+        .map_err(|error| ApiError::service("The answer could not be written as JSON", error))
+}
+
+/// The answer to the last checkpoint, if `request` is that checkpoint again.
+pub(crate) fn repeated(
+    replay: Option<&Replay>,
     request: &CheckpointRequest,
-    world: &World<'_>,
+    now: Timestamp,
 ) -> Option<Bytes> {
-    let replay = execution.replay.as_ref()?;
+    let replay = replay?;
     let same = request.client_token.as_ref() == Some(&replay.client_token)
         && request.token == replay.token;
-    (same && world.now.since(replay.at) <= REPLAY_WINDOW).then(|| replay.response.clone())
+    (same && now.since(replay.at) <= REPLAY_WINDOW).then(|| replay.response.clone())
 }

@@ -140,15 +140,6 @@ impl<'a> Draft<'a> {
         self.effects.push(effect);
     }
 
-    /// Something happened that the handler must hear of: asks for an invocation, unless one runs or waits already.
-    pub(super) fn wake(&mut self) {
-        if !self.is_closed() && self.progress.gate == Gate::Idle && self.progress.retry_at.is_none()
-        {
-            self.progress.gate = Gate::Queued;
-            self.effect(Effect::Invoke);
-        }
-    }
-
     /// Asks for an invocation after a pause, so that a failing handler does not spin.
     pub(super) fn wake_at(&mut self, at: Timestamp) {
         self.progress.gate = Gate::Idle;
@@ -174,6 +165,8 @@ impl<'a> Draft<'a> {
         });
         self.progress.ended = Some(self.progress.last_event);
         self.progress.retry_at = None;
+        self.progress.pause = None;
+        self.progress.deferred = false;
         // An invocation that only waits is not needed any more; one that runs is left to end by itself.
         if self.progress.gate == Gate::Queued {
             self.progress.gate = Gate::Idle;

@@ -8,6 +8,7 @@ use crate::model::id::{CheckpointToken, mint_uuid};
 use crate::model::operation::{Millis, Operation, OperationStatus, Wire};
 use crate::model::{ErrorObject, EventDetails, EventError, EventInput, EventOperation, Timestamp};
 
+use super::pause::begin_pause;
 use super::{
     Draft, Effect, Execution, Gate, Origin, Outcome, Progress, Running, StatePage, Transition,
     World,
@@ -36,6 +37,7 @@ pub(crate) enum InvocationResult {
 pub(crate) struct Begun {
     pub(crate) request_id: String,
     pub(crate) trace: String,
+    pub(crate) tenant: Option<String>,
     pub(crate) function_arn: String,
     origin: Arc<Origin>,
     token: CheckpointToken,
@@ -56,6 +58,10 @@ pub(crate) fn start(key: i64, origin: Origin) -> (Execution, Transition) {
         failures: 0,
         idle_suspensions: 0,
         retry_at: None,
+        pause: None,
+        deferred: false,
+        paused_millis: 0,
+        control: None,
     };
     let execution = Execution::restore(key, Arc::new(origin), progress, None, None, Vec::new());
     let mut draft = Draft::new(&execution, now);
@@ -95,6 +101,7 @@ pub(crate) fn begin(
         .map(|operation| operation.id.clone())
         .collect();
     draft.progress.seen = draft.progress.changes;
+    draft.progress.deferred = false;
     draft.progress.gate = Gate::Running(Running {
         request_id: request_id.clone(),
         token: token.clone(),
@@ -103,6 +110,7 @@ pub(crate) fn begin(
     let begun = Begun {
         request_id,
         trace: execution.origin.trace.clone(),
+        tenant: execution.origin.tenant.clone(),
         function_arn: execution.origin.arn.function_arn().to_owned(),
         origin: Arc::clone(&execution.origin),
         token,
@@ -253,6 +261,8 @@ pub(crate) fn ended(
             Verdict::Pending => suspend(&mut draft, world),
         },
     }
+    // A pause that waited for this invocation begins; one that ended the execution has nothing to pause.
+    begin_pause(&mut draft);
     Some(draft.finish())
 }
 
@@ -272,7 +282,11 @@ fn completed(draft: &mut Draft<'_>, running: &Running, error: Option<ErrorObject
 
 fn suspend(draft: &mut Draft<'_>, world: &World<'_>) {
     draft.progress.failures = 0;
-    if draft.progress.changes > draft.progress.seen {
+    if draft.progress.deferred || draft.progress.pause.is_some() {
+        // Cut off by a pause: it may well wait for nothing. Owed anew once nothing is paused any more.
+        draft.progress.deferred = true;
+        draft.wake();
+    } else if draft.progress.changes > draft.progress.seen {
         draft.progress.idle_suspensions = 0;
         draft.wake();
     } else if draft
@@ -307,6 +321,7 @@ pub(crate) fn recover(execution: &Execution, now: Timestamp) -> Option<Transitio
         "The durable service ended while the invocation ran",
     );
     completed(&mut draft, running, Some(error));
+    begin_pause(&mut draft);
     draft.wake();
     // The invocation is asked for by whoever restores the execution; the wish itself is in the gate.
     let mut transition = draft.finish();

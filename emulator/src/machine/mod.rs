@@ -9,6 +9,8 @@ mod draft;
 mod external;
 mod invocation;
 mod page;
+mod pause;
+mod suspending;
 mod target;
 mod timers;
 mod update;
@@ -22,16 +24,17 @@ use bytes::Bytes;
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
-use crate::config::InvocationRetry;
+use crate::config::{InvocationRetry, LONGEST_EXECUTION};
 use crate::model::id::CheckpointToken;
 use crate::model::operation::Operation;
 use crate::model::{ErrorObject, Event, ExecutionArn, Timestamp};
 
-pub(crate) use checkpoint::{CheckpointRequest, Checkpointed, checkpoint};
-pub(crate) use draft::Draft;
+pub(crate) use checkpoint::{CheckpointRequest, Checkpointed, checkpoint, repeated};
+use draft::Draft;
 pub(crate) use external::{CallbackAction, callback, child_closed, stop};
 pub(crate) use invocation::{Begun, InvocationResult, begin, ended, recover, start};
 pub(crate) use page::{StatePage, marker, read_marker, state};
+pub(crate) use pause::{ControlRequest, Pause, pause, resume};
 pub(crate) use target::{FunctionName, Target, is_qualifier};
 pub(crate) use timers::due;
 
@@ -70,6 +73,13 @@ pub(crate) struct Origin {
     pub(crate) input: Arc<str>,
 }
 
+impl Origin {
+    /// When the execution's retention is over, if it ended at `ended`.
+    pub(crate) const fn expires(&self, ended: Timestamp) -> Timestamp {
+        ended.after_seconds(self.retention_days as u64 * 86_400)
+    }
+}
+
 fn no_input() -> Arc<str> {
     Arc::from("")
 }
@@ -95,6 +105,10 @@ pub enum Outcome {
 pub enum ExecutionStatus {
     /// Running, or waiting for something.
     Running,
+    /// An invocation runs to its next checkpoint; then the execution is paused.
+    Pausing,
+    /// Not invoked until it is resumed.
+    Paused,
     /// Ended well.
     Succeeded,
     /// Ended with an error.
@@ -111,6 +125,8 @@ impl ExecutionStatus {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "RUNNING",
+            Self::Pausing => "PAUSING",
+            Self::Paused => "PAUSED",
             Self::Succeeded => "SUCCEEDED",
             Self::Failed => "FAILED",
             Self::TimedOut => "TIMED_OUT",
@@ -168,6 +184,47 @@ pub(crate) struct Progress {
     pub(crate) idle_suspensions: u32,
     /// No invocation before this moment.
     pub(crate) retry_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pause: Option<Pause>,
+    /// An invocation is owed since a pause held it back or cut it off.
+    #[serde(default)]
+    pub(crate) deferred: bool,
+    /// How long the execution timeout stood still so far.
+    #[serde(default)]
+    pub(crate) paused_millis: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    control: Option<pause::Control>,
+}
+
+impl Progress {
+    /// When the execution's time is up, with the time it was paused added. Never later than 366 days after the start.
+    pub(crate) fn deadline(&self, origin: &Origin) -> Timestamp {
+        let last = origin.started.after_seconds(LONGEST_EXECUTION);
+        let stands_still = self
+            .pause
+            .as_ref()
+            .is_some_and(|pause| pause.stops_timeout && pause.since.is_some());
+        if stands_still {
+            last
+        } else {
+            origin
+                .deadline
+                .after(Duration::from_millis(self.paused_millis))
+                .min(last)
+        }
+    }
+}
+
+impl Transition {
+    /// The execution's status after this transition.
+    pub(crate) fn status(&self) -> ExecutionStatus {
+        match (&self.outcome, &self.progress.pause) {
+            (Some(outcome), _) => outcome.status(),
+            (None, Some(pause)) if pause.since.is_some() => ExecutionStatus::Paused,
+            (None, Some(_)) => ExecutionStatus::Pausing,
+            (None, None) => ExecutionStatus::Running,
+        }
+    }
 }
 
 /// The answer to the last checkpoint, for a client that did not get it.
@@ -267,6 +324,10 @@ impl Execution {
         self.outcome.is_some()
     }
 
+    pub(crate) fn deadline(&self) -> Timestamp {
+        self.progress.deadline(&self.origin)
+    }
+
     pub(crate) fn operations(&self) -> &[Arc<Operation>] {
         &self.operations
     }
@@ -286,7 +347,7 @@ impl Execution {
         } else {
             None
         };
-        [Some(self.origin.deadline), timer, retry]
+        [Some(self.deadline()), timer, retry]
             .into_iter()
             .flatten()
             .min()

@@ -11,7 +11,7 @@ pub(crate) fn due(execution: &Execution, world: &World<'_>) -> Option<Transition
         return None;
     }
     let mut draft = Draft::new(execution, world.now);
-    if execution.origin.deadline <= world.now {
+    if execution.deadline() <= world.now {
         // Whatever else is due at the same moment comes too late: the execution had no time left to act on it.
         draft.close(Outcome::TimedOut);
         return Some(draft.finish());

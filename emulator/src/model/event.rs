@@ -133,6 +133,17 @@ pub enum EventDetails {
     ExecutionStopped {
         error: EventError,
     },
+    ExecutionPaused {
+        pause_request_timestamp: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<EventInput>,
+        execution_timeout_paused: bool,
+    },
+    ExecutionResumed {
+        resume_request_timestamp: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<EventInput>,
+    },
     ContextStarted {},
     ContextSucceeded {
         result: EventResult,
@@ -218,6 +229,8 @@ impl EventDetails {
             Self::ExecutionFailed { .. } => "ExecutionFailed",
             Self::ExecutionTimedOut { .. } => "ExecutionTimedOut",
             Self::ExecutionStopped { .. } => "ExecutionStopped",
+            Self::ExecutionPaused { .. } => "ExecutionPaused",
+            Self::ExecutionResumed { .. } => "ExecutionResumed",
             Self::ContextStarted {} => "ContextStarted",
             Self::ContextSucceeded { .. } => "ContextSucceeded",
             Self::ContextFailed { .. } => "ContextFailed",
@@ -300,7 +313,7 @@ pub(crate) fn strip_data(event: &mut Value) {
     let Value::Object(event) = event else { return };
     for (key, details) in event.iter_mut().filter(|(key, _)| key.ends_with("Details")) {
         debug_assert!(key.len() > "Details".len());
-        for part in ["Input", "Result", "Error"] {
+        for part in ["Input", "Result", "Error", "Reason"] {
             if let Some(Value::Object(part)) = details.get_mut(part) {
                 part.remove("Payload");
             }

@@ -1,6 +1,9 @@
 //! The HTTP surface: a loopback listener with bounded connections, and the API behind it.
 
+mod body;
+mod executions;
 mod guard;
+mod invoke;
 mod operations;
 mod path;
 mod respond;

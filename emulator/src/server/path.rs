@@ -32,11 +32,8 @@ impl Query {
             .filter(|pair| !pair.is_empty());
         let pair = |pair: &str| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            // SDKs write %2B for a plus; a bare one is a space, as in HTML forms.
-            Ok((
-                decode(&name.replace('+', " "), "query")?,
-                decode(&value.replace('+', " "), "query")?,
-            ))
+            // A bare plus is a plus: AWS's clients write a space as %20, and tokens have pluses.
+            Ok((decode(name, "query")?, decode(value, "query")?))
         };
         pairs.map(pair).collect::<Result<_, _>>().map(Self)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, params, params_from_iter};
 
-use crate::machine::{ExecutionStatus, Origin, Outcome};
+use crate::machine::{ExecutionStatus, Origin, Outcome, Progress};
 use crate::model::{ExecutionArn, Timestamp};
 
 use super::StoreError;
@@ -20,6 +20,15 @@ pub(crate) struct Row {
     pub(crate) status: ExecutionStatus,
     pub(crate) started: Timestamp,
     pub(crate) ended: Option<Timestamp>,
+}
+
+/// Everything about one execution but its operations and its history.
+#[derive(Debug, Clone)]
+pub(crate) struct Details {
+    pub(crate) row: Row,
+    pub(crate) origin: Origin,
+    pub(crate) progress: Progress,
+    pub(crate) outcome: Option<Outcome>,
 }
 
 /// What a list shall contain.
@@ -64,26 +73,29 @@ impl Reader {
     }
 
     /// Everything about one execution but its operations.
-    pub(crate) fn details(
-        &self,
-        arn: &ExecutionArn,
-    ) -> Result<Option<(Row, Origin, Option<Outcome>)>, StoreError> {
+    pub(crate) fn details(&self, arn: &ExecutionArn) -> Result<Option<Details>, StoreError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT key, arn, status, started, ended, origins.body, input, outcomes.body FROM executions
+                "SELECT key, arn, status, started, ended, origins.body, input, outcomes.body, progress FROM executions
                  JOIN origins ON origins.execution = key LEFT JOIN outcomes ON outcomes.execution = key
                  WHERE arn = ?1",
             )?;
+            let text = |row: &rusqlite::Row<'_>, at: usize| row.get::<_, String>(at);
             let found = statement
                 .query_row([arn.as_str()], |row| {
-                    Ok((raw(row)?, row.get::<_, String>(5)?, row.get::<_, String>(6)?, row.get::<_, Option<String>>(7)?))
+                    let outcome: Option<String> = row.get(7)?;
+                    Ok((raw(row)?, text(row, 5)?, text(row, 6)?, outcome, text(row, 8)?))
                 })
                 .optional()?;
-            let Some((row, body, input, outcome)) = found else { return Ok(None) };
+            let Some((row, body, input, outcome, progress)) = found else { return Ok(None) };
             let mut origin: Origin = serde_json::from_str(&body)?;
             origin.input = input.into();
-            let outcome = outcome.map(|body| serde_json::from_str(&body)).transpose()?;
-            Ok(Some((row.try_into()?, origin, outcome)))
+            Ok(Some(Details {
+                row: row.try_into()?,
+                origin,
+                progress: serde_json::from_str(&progress)?,
+                outcome: outcome.map(|body| serde_json::from_str(&body)).transpose()?,
+            }))
         })
     }
 

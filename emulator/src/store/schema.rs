@@ -24,7 +24,7 @@ const MIGRATIONS: [&str; VERSION as usize] = [
     ) STRICT;
     CREATE UNIQUE INDEX executions_by_name ON executions (function, name);
     CREATE INDEX executions_by_start ON executions (function, started, key);
-    CREATE INDEX executions_open ON executions (key) WHERE status = 'RUNNING';
+    CREATE INDEX executions_open ON executions (key) WHERE ended IS NULL;
     CREATE INDEX executions_by_expiry ON executions (expires) WHERE expires IS NOT NULL;
     CREATE TABLE origins (
         execution INTEGER PRIMARY KEY REFERENCES executions (key) ON DELETE CASCADE,

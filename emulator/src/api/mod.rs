@@ -1,5 +1,7 @@
 //! The operations of the durable API as plain methods: what the HTTP surface calls, and what an embedding program can call.
 
+mod types;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,12 +12,17 @@ use crate::engine::{EngineHandle, StartRequest, Waiting};
 use crate::error::{ApiError, ApiErrorKind};
 use crate::functions::Functions;
 use crate::machine::{
-    CallbackAction, CheckpointRequest, ExecutionStatus, FunctionName, Origin, Outcome, StatePage,
+    CallbackAction, CheckpointRequest, ControlRequest, FunctionName, Origin, Outcome, StatePage,
     Target,
 };
 use crate::model::{CallbackId, ErrorObject, Event, ExecutionArn, Timestamp};
 use crate::pages::{self, history_from};
 use crate::store::{ListFilter, Reader, StoreError};
+
+pub use types::{
+    ExecutionDetails, ExecutionSummary, HistoryRequest, ListExecutions, Page, PauseDetails,
+    PauseExecution, StartExecution, StartedExecution,
+};
 
 /// The durable API of one service. Clones are the same service.
 #[derive(Clone)]
@@ -31,156 +38,6 @@ impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Api").finish_non_exhaustive()
     }
-}
-
-/// A request to start an execution.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct StartExecution {
-    /// The function: a name, `name:qualifier`, or an ARN.
-    pub function: String,
-    /// A version, an alias or `$LATEST`, unless `function` has one.
-    pub qualifier: Option<String>,
-    /// The execution's name: 1 to 64 of `[a-zA-Z0-9-_]`; a fresh one when absent.
-    pub name: Option<String>,
-    /// The input: JSON text of at most 6 MiB, 1 MiB when the caller does not wait.
-    pub input: String,
-    /// The caller waits for the result: larger payloads are allowed.
-    pub synchronous: bool,
-    /// The X-Ray trace header; a fresh one when absent.
-    pub trace: Option<String>,
-    /// The tenant the function is invoked for.
-    pub tenant: Option<String>,
-}
-
-impl StartExecution {
-    /// `function` with `input`, under the qualifier `$LATEST`.
-    pub fn new(function: impl Into<String>, input: impl Into<String>) -> Self {
-        Self {
-            function: function.into(),
-            qualifier: Some("$LATEST".to_owned()),
-            name: None,
-            input: input.into(),
-            synchronous: false,
-            trace: None,
-            tenant: None,
-        }
-    }
-
-    /// The execution's name, which makes the start idempotent.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-}
-
-/// An execution that was started.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct StartedExecution {
-    /// Its ARN.
-    pub arn: ExecutionArn,
-    /// The version of the function that runs.
-    pub version: String,
-    /// It had been started before under the same name with the same input.
-    pub existing: bool,
-}
-
-/// Everything about one execution but its history.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ExecutionDetails {
-    /// Its ARN; the name and the function are parts of it.
-    pub arn: ExecutionArn,
-    /// The version of the function that runs.
-    pub version: String,
-    /// Where it stands.
-    pub status: ExecutionStatus,
-    /// When it started.
-    pub started: Timestamp,
-    /// When it ended.
-    pub ended: Option<Timestamp>,
-    /// When its time is, or was, up.
-    pub deadline: Timestamp,
-    /// Its input, JSON text.
-    pub input: Arc<str>,
-    /// How it ended.
-    pub outcome: Option<Outcome>,
-    /// The X-Ray trace header.
-    pub trace: String,
-    /// The durable settings it was started with.
-    pub durable: DurableConfig,
-}
-
-/// One execution in a list.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ExecutionSummary {
-    /// Its ARN; the name and the function are parts of it.
-    pub arn: ExecutionArn,
-    /// Where it stands.
-    pub status: ExecutionStatus,
-    /// When it started.
-    pub started: Timestamp,
-    /// When it ended.
-    pub ended: Option<Timestamp>,
-}
-
-/// What a list shall contain.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct ListExecutions {
-    /// The function: a name, `name:qualifier`, or an ARN.
-    pub function: String,
-    /// Only executions of what this version or alias means.
-    pub qualifier: Option<String>,
-    /// Only executions of this name.
-    pub name: Option<String>,
-    /// Only executions of these statuses; all when empty.
-    pub statuses: Vec<ExecutionStatus>,
-    /// Only executions started after this.
-    pub started_after: Option<Timestamp>,
-    /// Only executions started before this.
-    pub started_before: Option<Timestamp>,
-    /// Oldest first; newest first otherwise.
-    pub oldest_first: bool,
-    /// Where the last page ended.
-    pub marker: Option<String>,
-    /// At most this many, up to 1,000; 0 means the default.
-    pub max_items: usize,
-}
-
-impl ListExecutions {
-    /// All executions of `function`.
-    pub fn new(function: impl Into<String>) -> Self {
-        Self {
-            function: function.into(),
-            ..Self::default()
-        }
-    }
-}
-
-/// Which part of a history is wanted.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct HistoryRequest {
-    /// Newest first; oldest first otherwise.
-    pub newest_first: bool,
-    /// Where the last page ended.
-    pub marker: Option<String>,
-    /// At most this many, up to 1,000; 0 means the default.
-    pub max_items: usize,
-}
-
-/// One page of a listing.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Page<T> {
-    /// What is on it.
-    pub items: Vec<T>,
-    /// The marker of the next page, if there is one.
-    pub next_marker: Option<String>,
 }
 
 impl Api {
@@ -294,18 +151,25 @@ impl Api {
     pub async fn execution(&self, arn: &ExecutionArn) -> Result<ExecutionDetails, ApiError> {
         let wanted = arn.clone();
         let found = self.read(move |reader| reader.details(&wanted)).await?;
-        let (row, origin, outcome) = found.ok_or_else(|| ApiError::no_execution(arn))?;
+        let found = found.ok_or_else(|| ApiError::no_execution(arn))?;
+        let (row, origin) = (found.row, found.origin);
         Ok(ExecutionDetails {
             arn: row.arn,
             version: origin.version.clone(),
             status: row.status,
             started: row.started,
             ended: row.ended,
-            deadline: origin.deadline,
+            deadline: found.progress.deadline(&origin),
             input: Arc::clone(&origin.input),
-            outcome,
+            outcome: found.outcome,
             trace: origin.trace.clone(),
             durable: DurableConfig::new(origin.execution_timeout, origin.retention_days),
+            pause: found.progress.pause.map(|pause| PauseDetails {
+                requested: pause.requested,
+                since: pause.since,
+                reason: pause.reason,
+                stops_timeout: pause.stops_timeout,
+            }),
         })
     }
 
@@ -371,17 +235,19 @@ impl Api {
         if request.qualifier.is_some() {
             name.qualifier.clone_from(&request.qualifier);
         }
-        let function = self.functions.named(&name)?;
-        // A version that was never configured has no executions, which is not an error.
+        // Executions outlive the configuration of their function, so an unknown one is only an error when it has none.
+        let known = self.functions.named(&name);
         let version = name.qualifier.as_ref().map(|qualifier| {
-            function
-                .qualified(qualifier)
-                .unwrap_or(qualifier)
-                .to_owned()
+            let version = known
+                .as_ref()
+                .ok()
+                .and_then(|function| function.qualified(qualifier));
+            version.unwrap_or(qualifier).to_owned()
         });
+        let unknown = known.err();
         let limit = self.limits.items(request.max_items)?;
         let filter = ListFilter {
-            function: function.name().to_owned(),
+            function: name.name,
             version,
             name: request.name,
             statuses: request.statuses,
@@ -396,6 +262,9 @@ impl Api {
             limit: limit.saturating_add(1),
         };
         let mut rows = self.read(move |reader| reader.list(&filter)).await?;
+        if let (Some(error), true) = (unknown, rows.is_empty()) {
+            return Err(error);
+        }
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next_marker = if more {
@@ -433,6 +302,61 @@ impl Api {
         self.engine
             .call(move |engine| engine.stop(&arn, error.as_ref()))
             .await
+    }
+
+    /// Pauses an execution: no invocations until it is resumed, while waits and callbacks go on completing.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceNotFound` for an unknown execution, `ResourceConflict` for one that has ended or is paused already,
+    /// `InvalidParameterValue` for a reason over 1,024 characters.
+    pub async fn pause_execution(
+        &self,
+        arn: &ExecutionArn,
+        request: PauseExecution,
+    ) -> Result<(), ApiError> {
+        self.control(arn, request, false).await
+    }
+
+    /// Resumes a paused execution.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceNotFound` for an unknown execution, `ResourceConflict` for one that has ended or is not paused,
+    /// `InvalidParameterValue` for a reason over 1,024 characters.
+    pub async fn resume_execution(
+        &self,
+        arn: &ExecutionArn,
+        request: PauseExecution,
+    ) -> Result<(), ApiError> {
+        self.control(arn, request, true).await
+    }
+
+    async fn control(
+        &self,
+        arn: &ExecutionArn,
+        request: PauseExecution,
+        resume: bool,
+    ) -> Result<(), ApiError> {
+        let arn = arn.clone();
+        let request = ControlRequest {
+            client_token: request.client_token,
+            reason: request.reason,
+            stops_timeout: request.stops_timeout,
+        };
+        self.engine
+            .call(move |engine| engine.control(&arn, &request, resume))
+            .await
+    }
+
+    /// Deletes an execution that has ended, and returns when it was asked to.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceNotFound` for an unknown execution, `ResourceConflict` for one that has not ended.
+    pub async fn delete_execution(&self, arn: &ExecutionArn) -> Result<Timestamp, ApiError> {
+        let arn = arn.clone();
+        self.engine.call(move |engine| engine.delete(&arn)).await
     }
 
     /// Completes a callback. `result` is at most 1 MiB of UTF-8, usually JSON; `None` is a success without a result.
