@@ -1,5 +1,10 @@
 //! Jobs to their ends, each with the real command, function, service, worker and process.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod support;
 
@@ -30,7 +35,7 @@ fn the_example_job_gives_exactly_its_result_on_standard_output() {
             "run",
             "workers/examples/hello.json",
             "--input",
-            r#"{"message":"Test ECS task","processingTime":0}"#,
+            r#"{"message":"Test ECS task","processingTime":1}"#,
         ])
         .current_dir(root)
         .output()
@@ -46,7 +51,7 @@ fn the_example_job_gives_exactly_its_result_on_standard_output() {
         "process started (pid ",
         "suspended, no compute while it waits",
         "Message: Test ECS task",
-        "Processing Time: 0 seconds",
+        "Processing Time: 1 seconds",
         "Simulating work...",
         "Result: ",
         "resumed after ",
@@ -112,12 +117,20 @@ fn the_shell_example_escapes_what_json_must_escape() {
 #[test]
 fn a_command_that_exits_3_fails_the_execution_with_code_and_stderr() {
     let world = World::new();
-    let finished = world.run(&["--", "sh", "-c", "echo first >&2; echo 'disk on fire' >&2; exit 3"]);
+    let finished = world.run(&[
+        "--",
+        "sh",
+        "-c",
+        "echo first >&2; echo 'disk on fire' >&2; exit 3",
+    ]);
     let failure = finished.failure();
     assert_eq!(failure["error_type"], "Longhaul.Failed");
     assert_eq!(failure["failure"]["exit_code"], 3);
     let stderr = failure["failure"]["stderr"].as_str().unwrap();
-    assert!(stderr.ends_with("disk on fire\n") || stderr.ends_with("disk on fire"), "{stderr}");
+    assert!(
+        stderr.ends_with("disk on fire\n") || stderr.ends_with("disk on fire"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -130,7 +143,12 @@ fn a_failure_is_shown_with_class_exit_code_and_end_of_stderr() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(output.stdout, b"");
     let stderr = String::from_utf8(output.stderr).unwrap();
-    for part in ["error: ", "Longhaul.Failed", "exit code  3", "    disk on fire"] {
+    for part in [
+        "error: ",
+        "Longhaul.Failed",
+        "exit code  3",
+        "    disk on fire",
+    ] {
         assert!(stderr.contains(part), "{part}: {stderr}");
     }
 }
@@ -142,7 +160,10 @@ fn a_command_that_is_not_there_failed_to_start() {
     let failure = finished.failure();
     assert_eq!(failure["error_type"], "Longhaul.FailedToStart");
     assert!(
-        failure["message"].as_str().unwrap().contains("no-such-command-anywhere"),
+        failure["message"]
+            .as_str()
+            .unwrap()
+            .contains("no-such-command-anywhere"),
         "{failure}"
     );
 }
@@ -153,7 +174,10 @@ fn a_result_that_is_not_json_fails_with_what_is_wrong() {
     let finished = world.run(&["--", "sh", "-c", "echo '{oops' > \"$LONGHAUL_RESULT_FILE\""]);
     let failure = finished.failure();
     assert_eq!(failure["error_type"], "Longhaul.Failed");
-    assert!(failure["message"].as_str().unwrap().contains("JSON"), "{failure}");
+    assert!(
+        failure["message"].as_str().unwrap().contains("JSON"),
+        "{failure}"
+    );
 }
 
 #[test]
@@ -163,13 +187,23 @@ fn a_result_over_256_kib_fails_with_its_size_and_the_limit() {
     let finished = world.run(&["--", "sh", "-c", script]);
     let failure = finished.failure();
     let message = failure["message"].as_str().unwrap();
-    assert!(message.contains("262146") && message.contains("262144"), "{failure}");
+    assert!(
+        message.contains("262146") && message.contains("262144"),
+        "{failure}"
+    );
 }
 
 #[test]
 fn a_worker_killed_by_sigkill_is_lost_within_its_heartbeat_timeout() {
     let world = World::new();
-    let mut run = world.start(&["--heartbeat", "3s", "--", "sh", "-c", "echo pid $$; sleep 1000"]);
+    let mut run = world.start(&[
+        "--heartbeat",
+        "3s",
+        "--",
+        "sh",
+        "-c",
+        "echo pid $$; sleep 1000",
+    ]);
     let command: u32 = run.output("pid ").parse().unwrap();
     let worker = run.event("job_started")["pid"].as_u64().unwrap();
     run.event("suspended");
@@ -199,15 +233,27 @@ fn a_job_that_outlives_its_timeout_is_stopped_with_its_whole_group() {
     let child: u32 = run.output("child ").parse().unwrap();
     assert!(is_alive(command) && is_alive(child));
     let finished = run.finish();
-    assert_eq!(finished.failure()["error_type"], "Longhaul.TimedOut", "{finished:#?}");
-    assert!(!is_alive(command) && !is_alive(child), "the job is still there");
+    assert_eq!(
+        finished.failure()["error_type"],
+        "Longhaul.TimedOut",
+        "{finished:#?}"
+    );
+    assert!(
+        !is_alive(command) && !is_alive(child),
+        "the job is still there"
+    );
 }
 
 #[test]
 fn ctrl_c_stops_the_execution_and_leaves_no_process_behind() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let world = World::new();
-        let mut run = world.start(&["--", "sh", "-c", "echo pid $$; sleep 1000 & echo child $!; wait"]);
+        let mut run = world.start(&[
+            "--",
+            "sh",
+            "-c",
+            "echo pid $$; sleep 1000 & echo child $!; wait",
+        ]);
         let command: u32 = run.output("pid ").parse().unwrap();
         let child: u32 = run.output("child ").parse().unwrap();
         let worker = run.event("job_started")["pid"].as_u64().unwrap();
@@ -253,10 +299,16 @@ fn a_result_that_comes_while_the_service_is_down_is_delivered_when_it_is_back() 
 #[test]
 fn the_same_execution_name_with_another_job_is_a_usage_error() {
     let world = World::new();
-    assert_eq!(world.run(&["--execution", "e", "--", "true"]).result(), Value::Null);
+    assert_eq!(
+        world.run(&["--execution", "e", "--", "true"]).result(),
+        Value::Null
+    );
     let finished = world.run(&["--execution", "e", "--", "false"]);
     assert_eq!(finished.code(), Some(2), "{finished:#?}");
-    assert!(finished.plain.contains("choose another name"), "{finished:#?}");
+    assert!(
+        finished.plain.contains("choose another name"),
+        "{finished:#?}"
+    );
 }
 
 #[test]
@@ -264,8 +316,14 @@ fn bad_usage_and_bad_job_files_exit_with_2() {
     let world = World::new();
     let file = |content: &str| world.file("job.json", content);
     for (content, part) in [
-        (r#"{"name":"a","command":["true"],"colour":1}"#, "unknown field `colour`"),
-        (r#"{"name":"a","command":["true"],"timeout":"soon"}"#, "\"soon\""),
+        (
+            r#"{"name":"a","command":["true"],"colour":1}"#,
+            "unknown field `colour`",
+        ),
+        (
+            r#"{"name":"a","command":["true"],"timeout":"soon"}"#,
+            "\"soon\"",
+        ),
         (r#"{"name":"a","command":[]}"#, "command: is empty"),
     ] {
         let finished = world.run(&[&file(content)]);

@@ -1,5 +1,10 @@
 //! What one job costs on the wire, counted between the function and the durable service.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod support;
 
@@ -63,7 +68,12 @@ async fn pass(State(counter): State<Counter>, mut request: Request) -> impl Into
     *request.uri_mut() = format!("{target}{path}").parse().unwrap();
     let host = request.uri().authority().unwrap().as_str().parse().unwrap();
     request.headers_mut().insert("host", host);
-    counter.client.request(request).await.unwrap().map(Body::new)
+    counter
+        .client
+        .request(request)
+        .await
+        .unwrap()
+        .map(Body::new)
 }
 
 /// A service whose function talks to it through the counter.
@@ -80,8 +90,14 @@ async fn set_up(state: &Path, lifetime: Lifetime) -> Setup {
         .env("AWS_ENDPOINT_URL_LAMBDA", proxy)
         .env("LONGHAUL_BACKEND", "process")
         .env("LONGHAUL_PROCESS_DIRECTORY", state.join("jobs"))
-        .env("LONGHAUL_PROCESS_SHIM", json!([exe, "process-shim"]).to_string())
-        .env("LONGHAUL_WORKER", json!([exe, "worker", "run", "--"]).to_string())
+        .env(
+            "LONGHAUL_PROCESS_SHIM",
+            json!([exe, "process-shim"]).to_string(),
+        )
+        .env(
+            "LONGHAUL_WORKER",
+            json!([exe, "worker", "run", "--"]).to_string(),
+        )
         .lifetime(lifetime);
     let service = Service::start(ServiceConfig::new(state.join("service")).function(function))
         .await
@@ -223,7 +239,11 @@ async fn an_execution_that_is_stopped_leaves_no_command_running() {
     })
     .await
     .unwrap();
-    let pid: u32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    let pid: u32 = std::fs::read_to_string(&file)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
     assert!(is_alive(pid));
     setup
         .client

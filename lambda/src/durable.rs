@@ -377,7 +377,7 @@ pub(crate) mod serve {
     use sdk::{InvocationPayload, Options};
     use serde_json::{Value, json};
 
-    use super::{BoxError, DurableContext, Future, TypedError, sdk};
+    use super::{BoxError, DurableContext, Future, Serialize, TypedError, sdk};
 
     /// An error that ends an execution, as `GetDurableExecution` shall show it.
     #[derive(Debug, Clone, PartialEq, Eq)]
@@ -390,13 +390,14 @@ pub(crate) mod serve {
     /// A service function for `handler` whose `FAILED` answers carry type, message and data just
     /// as the handler gave them. The SDK offers a handler no way to set `ErrorData`, flattens
     /// messages and adds up to 64 frames of our own stack.
-    pub(crate) fn service<F, Fut>(
+    pub(crate) fn service<F, Fut, O>(
         handler: F,
         client: aws_sdk_lambda::Client,
     ) -> Result<impl Fn(LambdaEvent<InvocationPayload>) -> Answer + Send + Sync + Clone, BoxError>
     where
         F: Fn(Value, DurableContext) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Value, ExecutionError>> + Send,
+        Fut: Future<Output = Result<O, ExecutionError>> + Send,
+        O: Serialize + Send + 'static,
     {
         let options = Options::builder().lambda_client(client).build()?;
         let failures = Arc::new(Failures::default());
@@ -467,13 +468,14 @@ pub(crate) mod serve {
     }
 
     /// Serves `handler` until the process is ended.
-    pub(crate) async fn run<F, Fut>(
+    pub(crate) async fn run<F, Fut, O>(
         handler: F,
         client: aws_sdk_lambda::Client,
     ) -> Result<(), BoxError>
     where
         F: Fn(Value, DurableContext) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Value, ExecutionError>> + Send,
+        Fut: Future<Output = Result<O, ExecutionError>> + Send,
+        O: Serialize + Send + 'static,
     {
         lambda_runtime::run(service_fn(service(handler, client)?)).await
     }

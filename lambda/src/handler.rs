@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use longhaul_core::JobSpec;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::durable::serve::{self, ExecutionError};
 use crate::durable::{BoxError, DurableContext};
@@ -35,14 +36,20 @@ impl Handler {
     }
 
     /// Handles one event, as often as it is replayed.
-    async fn handle(&self, event: Value, ctx: DurableContext) -> Result<Value, ExecutionError> {
+    ///
+    /// The result is passed on as the job wrote it: order of members, digits of numbers.
+    async fn handle(
+        &self,
+        event: Value,
+        ctx: DurableContext,
+    ) -> Result<Box<RawValue>, ExecutionError> {
         let job =
             event::job_of(event, self.default_job.as_deref()).map_err(|error| ExecutionError {
                 error_type: "Longhaul.InvalidEvent".to_owned(),
                 message: full_message(&error),
                 data: None,
             })?;
-        match self.runner.run::<Value>(&ctx, job).await {
+        match self.runner.run::<Box<RawValue>>(&ctx, job).await {
             Ok(report) => Ok(report.result),
             Err(error) => Err(execution_error(&error)),
         }

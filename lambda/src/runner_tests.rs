@@ -397,18 +397,23 @@ async fn every_job_of_an_execution_is_cancelled_on_every_backend_that_can_list()
         .expect_list()
         .times(1)
         .withf(move |e| *e == wanted)
-        .returning(|_| Ok(vec![JobHandle::new("first", "1"), JobHandle::new("first", "2")]));
-    first
-        .expect_cancel()
-        .times(2)
-        .returning(|_, reason| {
-            assert_eq!(reason, "stopped");
-            Ok(CancelOutcome::Cancelled)
+        .returning(|_| {
+            Ok(vec![
+                JobHandle::new("first", "1"),
+                JobHandle::new("first", "2"),
+            ])
         });
+    first.expect_cancel().times(2).returning(|_, reason| {
+        assert_eq!(reason, "stopped");
+        Ok(CancelOutcome::Cancelled)
+    });
     let mut second = mock("second");
-    second
-        .expect_list()
-        .returning(|_| Err(BackendError::new(BackendErrorKind::Unsupported, "cannot list")));
+    second.expect_list().returning(|_| {
+        Err(BackendError::new(
+            BackendErrorKind::Unsupported,
+            "cannot list",
+        ))
+    });
     let runner = JobRunner::new(Arc::new(first)).with_backend(Arc::new(second), None);
     let outcomes = runner.cancel_all(&execution, "stopped").await.unwrap();
     assert_eq!(outcomes.len(), 2);
@@ -427,6 +432,9 @@ async fn a_backend_that_cannot_be_asked_does_not_keep_the_others_from_cancelling
         .times(1)
         .returning(|_, _| Ok(CancelOutcome::Cancelled));
     let runner = JobRunner::new(Arc::new(broken)).with_backend(Arc::new(works), None);
-    let error = runner.cancel_all(&ExecutionId::from_arn("arn"), "x").await.unwrap_err();
+    let error = runner
+        .cancel_all(&ExecutionId::from_arn("arn"), "x")
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), BackendErrorKind::Unavailable);
 }

@@ -105,11 +105,11 @@ impl<'a> Follower<'a> {
                 continue;
             };
             ended |= happening == Happening::Ended;
+            self.show_output(view);
             let pid = match &happening {
                 Happening::Started { handle } => self.watch_job(handle),
                 _ => None,
             };
-            self.show_output(view);
             view.happened(&happening, pid);
         }
         Ok(ended)

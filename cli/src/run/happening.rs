@@ -1,6 +1,6 @@
 //! What happened to an execution, read from its history.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_sdk_lambda::types::{ErrorObject, Event, EventType};
 use longhaul_core::JobHandle;
@@ -18,8 +18,8 @@ pub(crate) enum Happening {
     Started { handle: JobHandle },
     /// The job did not start; it is tried again after a while.
     StartRetried { message: String, after: Duration },
-    /// The function returned and waits for something outside.
-    Suspended,
+    /// The function returned: it waits for something outside, if anything is open.
+    Returned,
     /// What the function waited for has come: it is invoked again.
     Resumed { because: &'static str },
     /// A failed attempt is followed by another one after a while.
@@ -73,7 +73,7 @@ pub(crate) fn read(event: &Event) -> Option<Happening> {
                 Some(error) => Some(Happening::InvocationFailed {
                     message: message(error.payload.as_ref()),
                 }),
-                None => Some(Happening::Suspended),
+                None => Some(Happening::Returned),
             }
         }
         EventType::ExecutionSucceeded
@@ -82,14 +82,6 @@ pub(crate) fn read(event: &Event) -> Option<Happening> {
         | EventType::ExecutionTimedOut => Some(Happening::Ended),
         _ => None,
     }
-}
-
-/// When `event` happened.
-pub(crate) fn time(event: &Event) -> SystemTime {
-    event
-        .event_timestamp
-        .and_then(|stamp| SystemTime::try_from(stamp).ok())
-        .unwrap_or_else(SystemTime::now)
 }
 
 fn resumed(because: &'static str) -> Option<Happening> {
@@ -105,15 +97,18 @@ fn seconds(value: Option<i32>) -> Option<Duration> {
 
 fn message(error: Option<&ErrorObject>) -> String {
     error
-        .and_then(|error| error.error_message.clone().or_else(|| error.error_type.clone()))
+        .and_then(|error| {
+            error
+                .error_message
+                .clone()
+                .or_else(|| error.error_type.clone())
+        })
         .unwrap_or_else(|| "no reason was given".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_lambda::types::{
-        CallbackStartedDetails, EventResult, StepSucceededDetails,
-    };
+    use aws_sdk_lambda::types::{CallbackStartedDetails, EventResult, StepSucceededDetails};
 
     use super::*;
 
@@ -156,9 +151,7 @@ mod tests {
 
     #[test]
     fn what_a_person_need_not_know_is_passed_over() {
-        let event = Event::builder()
-            .event_type(EventType::StepStarted)
-            .build();
+        let event = Event::builder().event_type(EventType::StepStarted).build();
         assert_eq!(read(&event), None);
         assert_eq!(read(&Event::builder().build()), None);
     }

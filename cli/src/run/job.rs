@@ -120,9 +120,10 @@ fn bare_command(command: &[String]) -> Result<JobSpec, CliError> {
         .first()
         .filter(|program| !program.is_empty())
         .ok_or_else(|| CliError::Usage("the command after `--` is empty".to_owned()))?;
-    let base = Path::new(program)
-        .file_name()
-        .map_or_else(|| program.clone(), |name| name.to_string_lossy().into_owned());
+    let base = Path::new(program).file_name().map_or_else(
+        || program.clone(),
+        |name| name.to_string_lossy().into_owned(),
+    );
     Ok(JobSpec::new(JobName::from_text(&base)).with_command(command))
 }
 
@@ -169,7 +170,15 @@ mod tests {
     fn options_win_over_the_file() {
         let (_dir, path) = file(r#"{"name":"a","command":["x"],"input":1,"timeout":"1m"}"#);
         let job = read(&args(&[
-            &path, "--name", "b", "--input", "{\"k\":2}", "--timeout", "1h 30m", "--heartbeat", "5s",
+            &path,
+            "--name",
+            "b",
+            "--input",
+            "{\"k\":2}",
+            "--timeout",
+            "1h 30m",
+            "--heartbeat",
+            "5s",
         ]))
         .unwrap();
         assert_eq!(job.name.as_str(), "b");
@@ -181,7 +190,9 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_file_is_said_with_its_place() {
         assert!(problem(r#"{"name":"a","comand":["x"]}"#).contains("unknown field `comand`"));
-        assert!(problem(r#"{"name":"a","command":["x"],"timeout":"soon"}"#).contains("at `timeout`"));
+        assert!(
+            problem(r#"{"name":"a","command":["x"],"timeout":"soon"}"#).contains("at `timeout`")
+        );
         assert!(problem(r#"{"name":"a","command":[]}"#).contains("command: is empty"));
         assert!(problem(r#"{"name":"a"}"#).contains("command: is missing"));
         assert!(problem(r#"{"name":"a","command":["x"]} more"#).contains("trailing"));
@@ -197,7 +208,10 @@ mod tests {
         for line in [["--input", "{"], ["--name", "a b"], ["--timeout", "0s"]] {
             let mut words = line.to_vec();
             words.extend(["--", "true"]);
-            assert!(matches!(read(&args(&words)), Err(CliError::Usage(_))), "{line:?}");
+            assert!(
+                matches!(read(&args(&words)), Err(CliError::Usage(_))),
+                "{line:?}"
+            );
         }
     }
 }

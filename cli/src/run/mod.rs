@@ -76,11 +76,7 @@ enum Outcome {
 }
 
 /// Starts the execution, without waiting for it. Returns its ARN.
-async fn invoke(
-    local: &Local,
-    job: &JobSpec,
-    execution: Option<&str>,
-) -> Result<String, CliError> {
+async fn invoke(local: &Local, job: &JobSpec, execution: Option<&str>) -> Result<String, CliError> {
     let event = serde_json::to_vec(job)
         .map_err(|error| CliError::broken("the job cannot be written as JSON", error))?;
     let answer = local
@@ -134,7 +130,10 @@ async fn stop(local: Local, arn: &str, signal: &str) -> Result<usize, CliError> 
     local.service.shutdown().await;
     let second = local.runner.cancel_all(&execution, &reason).await;
     stopped.map_err(|error| {
-        CliError::broken("the execution could not be stopped", error.into_service_error())
+        CliError::broken(
+            "the execution could not be stopped",
+            error.into_service_error(),
+        )
     })?;
     let mut cancelled = 0;
     for outcome in [first, second] {

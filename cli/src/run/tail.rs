@@ -57,7 +57,13 @@ fn text(line: &[u8]) -> String {
     String::from_utf8_lossy(line)
         .trim_end_matches(['\n', '\r'])
         .chars()
-        .map(|c| if c.is_control() && c != '\t' && c != '\u{1b}' { '\u{fffd}' } else { c })
+        .map(|c| {
+            if c.is_control() && c != '\t' && c != '\u{1b}' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .collect()
 }
 

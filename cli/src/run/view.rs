@@ -43,6 +43,8 @@ pub(crate) struct View {
     mode: Mode,
     begun: Instant,
     clock: Option<(ProgressBar, Instant)>,
+    /// Callbacks and waits that have not come to their end.
+    open: usize,
 }
 
 impl View {
@@ -51,6 +53,7 @@ impl View {
             mode,
             begun: Instant::now(),
             clock: None,
+            open: 0,
         }
     }
 
@@ -95,13 +98,19 @@ impl View {
     pub(crate) fn execution_started(&self, job: &str, arn: &str) {
         let execution = arn.rsplit('/').nth(1).unwrap_or(arn);
         let text = format!("execution {execution} started for job {job}");
-        self.stage("execution_started", '●', &text, json!({"job": job, "execution_arn": arn}));
+        self.stage(
+            "execution_started",
+            '●',
+            &text,
+            json!({"job": job, "execution_arn": arn}),
+        );
     }
 
     /// Shows what happened. `pid` is the job's process, where it is a local one.
     pub(crate) fn happened(&mut self, happening: &Happening, pid: Option<u32>) {
         match happening {
             Happening::CallbackCreated { timeout, heartbeat } => {
+                self.open += 1;
                 let part = |what: &str, d: &Option<Duration>| {
                     d.map(|d| format!("{what} {}", format_duration(d)))
                 };
@@ -123,14 +132,36 @@ impl View {
             }
             Happening::Started { handle } => self.started(handle, pid),
             Happening::StartRetried { message, after } => {
-                let text = format!("not started, next try in {}: {message}", format_duration(*after));
-                self.stage("start_retried", '!', &text, json!({"message": message, "after_seconds": after.as_secs()}));
+                let text = format!(
+                    "not started, next try in {}: {message}",
+                    format_duration(*after)
+                );
+                self.stage(
+                    "start_retried",
+                    '!',
+                    &text,
+                    json!({"message": message, "after_seconds": after.as_secs()}),
+                );
             }
-            Happening::Suspended => self.suspended(),
-            Happening::Resumed { because } => self.resumed(because),
+            Happening::Returned => {
+                // A job that was quicker than the function has nothing for it to wait for.
+                if self.open > 0 {
+                    self.suspended();
+                }
+            }
+            Happening::Resumed { because } => {
+                self.open = self.open.saturating_sub(1);
+                self.resumed(because);
+            }
             Happening::Backoff { after } => {
+                self.open += 1;
                 let text = format!("another attempt in {}", format_duration(*after));
-                self.stage("backoff", '!', &text, json!({"after_seconds": after.as_secs()}));
+                self.stage(
+                    "backoff",
+                    '!',
+                    &text,
+                    json!({"after_seconds": after.as_secs()}),
+                );
             }
             Happening::InvocationFailed { message } => {
                 let text = format!("the function failed, it is invoked again: {message}");
@@ -145,7 +176,12 @@ impl View {
             Some(pid) => format!("process started (pid {pid})"),
             None => format!("job started ({handle})"),
         };
-        self.stage("job_started", '●', &text, json!({"handle": handle, "pid": pid}));
+        self.stage(
+            "job_started",
+            '●',
+            &text,
+            json!({"handle": handle, "pid": pid}),
+        );
     }
 
     fn suspended(&mut self) {
@@ -155,14 +191,21 @@ impl View {
         match self.mode {
             Mode::Terminal => {
                 let bar = ProgressBar::new_spinner();
-                let style = ProgressStyle::with_template("{spinner:.cyan} suspended {elapsed_precise}, no compute while it waits")
-                    .unwrap_or_else(|_| ProgressStyle::default_spinner());
+                let style = ProgressStyle::with_template(
+                    "{spinner:.cyan} suspended {elapsed_precise}, no compute while it waits",
+                )
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
                 bar.set_style(style);
                 bar.enable_steady_tick(Duration::from_millis(120));
                 self.clock = Some((bar, Instant::now()));
             }
             _ => {
-                self.stage("suspended", '●', "suspended, no compute while it waits", json!({}));
+                self.stage(
+                    "suspended",
+                    '●',
+                    "suspended, no compute while it waits",
+                    json!({}),
+                );
                 self.clock = Some((ProgressBar::hidden(), Instant::now()));
             }
         }
@@ -233,8 +276,12 @@ impl View {
             return;
         }
         let red = Style::new().red().bold().for_stderr();
-        self.line(&format!("{} {}", red.apply_to("error:"), failure.error_message()));
-        let mut fact = |name: &str, value: Option<String>| {
+        self.line(&format!(
+            "{} {}",
+            red.apply_to("error:"),
+            failure.error_message()
+        ));
+        let fact = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 self.line(&format!("  {name:<10} {value}"));
             }
