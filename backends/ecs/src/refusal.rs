@@ -89,6 +89,7 @@ fn read_words(message: &str) -> Refusal {
         || says(&["task definition", "does not exist"])
         || says(&["taskdefinition is inactive"])
         || says(&["unable to describe task definition"])
+        || says(&["unable to find task definition"])
     {
         Refusal::UnknownTaskDefinition
     } else if says(&["task was not found"]) || says(&["task not found"]) {

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::config::timeout::TimeoutConfig;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
@@ -308,7 +309,9 @@ where
     let status = error.raw_response().map(|raw| raw.status());
     let kind = match error {
         SdkError::ConstructionFailure(_) => ApiErrorKind::NotSent,
-        SdkError::DispatchFailure(failure) if failure.is_user() => ApiErrorKind::NotSent,
+        SdkError::DispatchFailure(failure) if failure.is_user() || was_not_signed(error) => {
+            ApiErrorKind::NotSent
+        }
         // A success that could not be read is handed on as an error of the service.
         SdkError::ServiceError(_) if code.is_some() || !status.is_some_and(|s| s.is_success()) => {
             ApiErrorKind::Refused
@@ -327,6 +330,19 @@ where
         request_id: error.request_id().map(str::to_owned),
         resource_ids: Vec::new(),
     }
+}
+
+/// Whether there were no credentials to sign the request with, so that it was not sent.
+fn was_not_signed(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        // The SDK's own type for having no credentials provider at all is private.
+        if error.is::<CredentialsError>() || error.to_string().contains("select an auth scheme") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The words of an error and its causes, each once.
