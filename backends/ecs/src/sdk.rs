@@ -312,10 +312,7 @@ where
         SdkError::DispatchFailure(failure) if failure.is_user() || was_not_signed(error) => {
             ApiErrorKind::NotSent
         }
-        // A success that could not be read is handed on as an error of the service.
-        SdkError::ServiceError(_) if code.is_some() || !status.is_some_and(|s| s.is_success()) => {
-            ApiErrorKind::Refused
-        }
+        SdkError::ServiceError(_) => ApiErrorKind::Refused,
         _ => ApiErrorKind::NoAnswer,
     };
     ApiError {
@@ -357,4 +354,36 @@ fn words(error: &dyn Error) -> String {
         cause = error.source();
     }
     all.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ecs::config::{BehaviorVersion, Region};
+
+    use super::*;
+
+    /// The bounds on one try and on the whole call, where the configuration has `given`.
+    fn bounds(given: Option<TimeoutConfig>) -> (Option<Duration>, Option<Duration>) {
+        let mut sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-west-1"));
+        sdk.set_timeout_config(given);
+        let ecs = SdkEcs::from_sdk(&sdk.build());
+        let timeouts = ecs.client.config().timeout_config().unwrap();
+        (
+            timeouts.operation_attempt_timeout(),
+            timeouts.operation_timeout(),
+        )
+    }
+
+    #[test]
+    fn a_call_is_bounded_unless_the_configuration_says_otherwise() {
+        let ours = (Some(TRY_TIMEOUT), Some(CALL_TIMEOUT));
+        assert_eq!(bounds(None), ours);
+        let second = Duration::from_secs(1);
+        let connect = TimeoutConfig::builder().connect_timeout(second);
+        assert_eq!(bounds(Some(connect.build())), ours);
+        let own = TimeoutConfig::builder().operation_attempt_timeout(second);
+        assert_eq!(bounds(Some(own.build())), (Some(second), None));
+    }
 }
