@@ -54,8 +54,11 @@
 //!
 //! - `mock`: `MockComputeBackend`, made by [mockall](https://docs.rs/mockall), for unit tests of code
 //!   that takes a backend.
+//! - `conformance`: the suite that every backend passes, for the tests of your own.
 
 mod backend;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod contract;
 mod duration;
 mod error;
@@ -63,6 +66,7 @@ mod failure;
 mod handle;
 mod identity;
 mod job;
+mod locate;
 mod name;
 pub mod payload;
 mod retry;
@@ -79,6 +83,7 @@ pub use failure::{FailureClass, JobFailure, UnknownFailureClass};
 pub use handle::JobHandle;
 pub use identity::{CallbackToken, ExecutionId, InvalidToken, StartKey};
 pub use job::Job;
+pub use locate::Locate;
 pub use name::{InvalidName, JobName};
 pub use payload::{
     CallbackResult, InvalidPayloadUri, InvalidReference, PayloadError, PayloadErrorKind,

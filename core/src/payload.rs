@@ -146,7 +146,9 @@ pub async fn receive_result(
         Ok(CallbackResult::Inline(result)) => return Ok(result),
         Ok(CallbackResult::Reference(uri)) => uri,
         Err(error) => {
-            return Err(refused("the callback's reference is not one".to_owned()).with_source(error));
+            return Err(
+                refused("the callback's reference is not one".to_owned()).with_source(error)
+            );
         }
     };
     let key = PayloadKey::new(execution.clone(), start_key.clone(), PayloadKind::Result);
