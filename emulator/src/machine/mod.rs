@@ -8,6 +8,7 @@ mod checkpoint;
 mod draft;
 mod external;
 mod invocation;
+mod outcome;
 mod page;
 mod pause;
 mod suspending;
@@ -15,6 +16,13 @@ mod target;
 mod timers;
 mod update;
 mod validate;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -27,16 +35,18 @@ use serde::{Deserialize, Serialize};
 use crate::config::{InvocationRetry, LONGEST_EXECUTION};
 use crate::model::id::CheckpointToken;
 use crate::model::operation::Operation;
-use crate::model::{ErrorObject, Event, ExecutionArn, Timestamp};
+use crate::model::{Event, ExecutionArn, Timestamp};
 
 pub(crate) use checkpoint::{CheckpointRequest, Checkpointed, checkpoint, repeated};
 use draft::Draft;
 pub(crate) use external::{CallbackAction, callback, child_closed, stop};
 pub(crate) use invocation::{Begun, InvocationResult, begin, ended, recover, start};
+pub use outcome::{ExecutionStatus, Outcome};
 pub(crate) use page::{StatePage, marker, read_marker, state};
 pub(crate) use pause::{ControlRequest, Pause, pause, resume};
 pub(crate) use target::{FunctionName, Target, is_qualifier};
 pub(crate) use timers::due;
+pub(crate) use validate::{is_tenant, is_trace};
 
 /// What the machine may know of the world besides the execution.
 pub(crate) struct World<'a> {
@@ -82,70 +92,6 @@ impl Origin {
 
 fn no_input() -> Arc<str> {
     Arc::from("")
-}
-
-/// How an execution ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// The handler returned; the result is JSON text.
-    Succeeded(Option<String>),
-    /// The handler, or the service on its behalf, gave up.
-    Failed(ErrorObject),
-    /// The execution timeout passed.
-    TimedOut,
-    /// Somebody stopped it.
-    Stopped(ErrorObject),
-}
-
-/// Where an execution stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[non_exhaustive]
-pub enum ExecutionStatus {
-    /// Running, or waiting for something.
-    Running,
-    /// An invocation runs to its next checkpoint; then the execution is paused.
-    Pausing,
-    /// Not invoked until it is resumed.
-    Paused,
-    /// Ended well.
-    Succeeded,
-    /// Ended with an error.
-    Failed,
-    /// Ended by its timeout.
-    TimedOut,
-    /// Ended by a stop request.
-    Stopped,
-}
-
-impl ExecutionStatus {
-    /// The status as the API spells it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "RUNNING",
-            Self::Pausing => "PAUSING",
-            Self::Paused => "PAUSED",
-            Self::Succeeded => "SUCCEEDED",
-            Self::Failed => "FAILED",
-            Self::TimedOut => "TIMED_OUT",
-            Self::Stopped => "STOPPED",
-        }
-    }
-}
-
-impl Outcome {
-    /// The status of an execution that ended this way.
-    #[must_use]
-    pub const fn status(&self) -> ExecutionStatus {
-        match self {
-            Self::Succeeded(_) => ExecutionStatus::Succeeded,
-            Self::Failed(_) => ExecutionStatus::Failed,
-            Self::TimedOut => ExecutionStatus::TimedOut,
-            Self::Stopped(_) => ExecutionStatus::Stopped,
-        }
-    }
 }
 
 /// At most one invocation of an execution is under way: this says whether one is wanted, and which one runs.

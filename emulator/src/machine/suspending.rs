@@ -8,7 +8,7 @@ use crate::model::{ErrorObject, EventDetails, EventError, EventInput};
 
 use super::target::printable;
 use super::update::{Current, new_operation};
-use super::validate::{LONGEST_CALLBACK, LONGEST_DELAY, is_tenant, seconds};
+use super::validate::{LONGEST_CALLBACK, LONGEST_DELAY, is_tenant, is_trace, seconds};
 use super::{Child, Draft, Effect, FunctionName, Origin, World};
 
 pub(super) fn wait(
@@ -153,6 +153,15 @@ pub(super) fn chained_invoke(
     {
         return Err(ApiError::invalid(
             "TenantId must be 1 to 256 characters matching [a-zA-Z0-9._:/=+-@ ].",
+        ));
+    }
+    if options
+        .x_amzn_trace_id
+        .as_deref()
+        .is_some_and(|trace| !is_trace(trace))
+    {
+        return Err(ApiError::invalid(
+            "XAmznTraceId must be at most 8192 printable ASCII characters.",
         ));
     }
     let position = draft.len();

@@ -166,12 +166,17 @@ fn is_printable(text: &str, max: usize) -> bool {
 }
 
 /// True for a `TenantId`: 1 to 256 characters of `[a-zA-Z0-9._:/=+-@ ]`.
-pub(super) fn is_tenant(text: &str) -> bool {
+pub(crate) fn is_tenant(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 256
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"._:/=+-@ ".contains(&b))
+}
+
+/// True for a trace header: it travels in an HTTP header again.
+pub(crate) fn is_trace(text: &str) -> bool {
+    text.len() <= 8_192 && text.bytes().all(|b| (0x20..=0x7e).contains(&b))
 }
 
 /// True for a `ClientToken`: 1 to 64 visible ASCII characters.
