@@ -5,6 +5,14 @@
 # and leaves its result in a file.
 set -eu
 
+if [ -z "${MESSAGE+set}" ]; then
+    case ${LONGHAUL_INPUT-} in
+    *'"message":'*)
+        echo 'the message of the input fits no variable: it is not text, or holds a NUL' >&2
+        exit 2
+        ;;
+    esac
+fi
 message=${MESSAGE-Hello from Lambda Durable Function}
 seconds=${PROCESSING_TIME-10}
 

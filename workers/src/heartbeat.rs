@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Backoff;
-use crate::callback::{CallbackApi, CallbackErrorKind};
+use crate::callback::{CallbackApi, CallbackError, CallbackErrorKind};
 
 /// The longest time between two heartbeats. They also ask whether anybody still listens: a job
 /// whose execution was stopped ends within this time, whatever its heartbeat timeout.
@@ -75,8 +75,11 @@ async fn beat_until_closed(api: &dyn CallbackApi, every: Duration) {
                 tracing::info!("the callback is closed: {error}");
                 return;
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer in {:.0} s", limit.as_secs_f64()),
+            Ok(Err(error)) => error,
+            Err(_) => CallbackError::new(
+                CallbackErrorKind::Passing,
+                format!("no answer in {:.0} s", limit.as_secs_f64()),
+            ),
         };
         if unheard {
             tracing::debug!("heartbeat not accepted: {error}");
@@ -84,7 +87,12 @@ async fn beat_until_closed(api: &dyn CallbackApi, every: Duration) {
             tracing::warn!("heartbeat not accepted, trying on: {error}");
             unheard = true;
         }
-        sleep(backoff.wait()).await;
+        match error.kind() {
+            // The same heartbeat will be refused again: it is only worth asking now and then
+            // whether anybody still listens.
+            CallbackErrorKind::Refused => sleep_until(sent + every).await,
+            _ => sleep(backoff.wait()).await,
+        }
     }
 }
 
@@ -93,7 +101,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::callback::{CallbackError, MockCallbackApi};
+    use crate::callback::MockCallbackApi;
 
     /// An API that notes when it was called, and answers the n-th call as `answer` says.
     fn api(
@@ -139,8 +147,7 @@ mod tests {
     async fn a_heartbeat_that_failed_is_tried_again_before_the_next_is_due() {
         let (api, calls) = api(|n| match n {
             0..=2 => Some(CallbackErrorKind::Passing),
-            3 => Some(CallbackErrorKind::Refused),
-            4 => Some(CallbackErrorKind::Denied),
+            3..=4 => Some(CallbackErrorKind::Denied),
             5 => None,
             _ => Some(CallbackErrorKind::Closed),
         });
@@ -148,6 +155,18 @@ mod tests {
         let calls = calls.lock().unwrap();
         assert!(calls[5] < Duration::from_secs(7), "{calls:?}");
         assert_eq!(calls[6], calls[5] + Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_heartbeat_is_not_repeated_before_the_next_is_due() {
+        let (api, calls) = api(|n| {
+            Some(match n {
+                0 => CallbackErrorKind::Refused,
+                _ => CallbackErrorKind::Closed,
+            })
+        });
+        beat_until_closed(&api, Duration::from_secs(60)).await;
+        assert_eq!(calls.lock().unwrap()[1].as_secs(), 60);
     }
 
     #[tokio::test(start_paused = true)]

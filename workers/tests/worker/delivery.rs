@@ -1,23 +1,31 @@
 //! Services that are down, broken, busy or unwilling.
 
-use crate::service::{Answer, Call, Service};
-use crate::worker::{finish, line_in, run, script, stderr};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::service::{Answer, Call, PATIENCE, Service};
+use crate::worker::{finish, run, script, stderr};
 
 #[tokio::test]
 async fn a_report_is_delivered_when_the_service_comes_up_after_the_command_has_ended() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let mark = folder.path().join("ended");
     let mut service = Service::down(|_, _| Answer::Accepted);
-    let command = format!(
-        "echo 7 >\"$LONGHAUL_RESULT_FILE\"; echo x >{}",
-        mark.display()
-    );
-    let worker = script(&service, &[], &command).spawn().unwrap();
-    line_in(&mark).await;
+    let command = "echo 7 >\"$LONGHAUL_RESULT_FILE\"";
+    let mut worker = script(&service, &[], command).spawn().unwrap();
+    let mut lines = BufReader::new(worker.stderr.take().unwrap()).lines();
+    let refused = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains("the report is not delivered yet") {
+                return;
+            }
+        }
+        panic!("the worker ended before it was refused");
+    };
+    tokio::time::timeout(PATIENCE, refused).await.unwrap();
     service.listen();
-    let output = finish(worker).await;
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    // Its standard error is read on, or the worker could not go on writing to it.
+    let rest = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    assert_eq!(finish(worker).await.status.code(), Some(0));
     assert_eq!(service.reports(), [Call::Success(b"7\n".to_vec())]);
+    rest.await.unwrap();
 }
 
 #[tokio::test]

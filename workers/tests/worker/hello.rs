@@ -102,6 +102,25 @@ async fn the_shell_job_without_input_has_the_defaults_of_the_sample() {
 }
 
 #[tokio::test]
+async fn a_message_with_a_nul_fails_the_shell_job_and_not_the_rust_job() {
+    let job = job(
+        "hello.json",
+        json!({"message": "a\u{0}b", "processingTime": 0}),
+    );
+
+    let service = Service::up();
+    let output = run(supervised(&service, &job)).await;
+    assert_eq!(output.status.code(), Some(2));
+    let failure = service.failure();
+    assert!(failure.message().contains("holds a NUL"), "{failure:?}");
+
+    let service = Service::up();
+    let output = run(with_environment(rust_hello(&service), &job)).await;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(delivered(&service)["message"], "Processed: a\u{0}b");
+}
+
+#[tokio::test]
 async fn a_processing_time_that_is_no_number_is_a_failure_that_says_so() {
     let input = json!({"message": "m", "processingTime": "soon"});
     let job = job("hello.json", input);

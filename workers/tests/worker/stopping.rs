@@ -145,7 +145,7 @@ async fn a_command_is_ended_when_its_timeout_has_passed() {
     let (_folder, file) = place();
     let service = Service::up();
     let mut worker = script(&service, &[], &waiting(&file, "exit 1"));
-    worker.env("LONGHAUL_TIMEOUT_SECONDS", "1");
+    worker.env("LONGHAUL_TIMEOUT_SECONDS", "4");
     let output = run(worker).await;
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert_eq!(service.failure().error_type(), "Longhaul.TimedOut");
