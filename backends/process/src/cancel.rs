@@ -149,10 +149,15 @@ async fn end_without_shim(
     let kill_at = Instant::now() + grace;
     let give_up_at = kill_at + SLACK;
     let mut told: Vec<Identity> = Vec::new();
+    let mut was_empty = false;
     loop {
         let left = remains(directory, worker.as_ref()).await?;
         let killing = Instant::now() > kill_at;
-        if left.is_empty() || Instant::now() > give_up_at {
+        // One look may miss a process: the environment is empty for a moment in the middle of
+        // an exec, and who is forked behind the look's back is not seen.
+        let is_empty = was_empty && left.is_empty();
+        was_empty = left.is_empty();
+        if is_empty || Instant::now() > give_up_at {
             let stop = worker.map(|_| Stop::Cancelled(reason.to_owned()));
             let exit = Exit::new(End::Unseen)
                 .with_stop(stop)

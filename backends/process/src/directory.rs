@@ -12,9 +12,10 @@
 //!   executions/<execution id>/<start key>     marks the jobs that may still run
 //! ```
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ use serde::de::DeserializeOwned;
 
 use crate::processes::Identity;
 use crate::record::{Cancel, Exit, Spec, Time, Worker};
+use crate::tail::tail;
 
 const CLAIM: &str = "claim";
 const SPEC: &str = "spec.json";
@@ -35,6 +37,8 @@ const STDOUT: &str = "stdout.log";
 const STDERR: &str = "stderr.log";
 const SHIM_LOG: &str = "shim.log";
 const EXECUTIONS: &str = "executions";
+/// How the name of a directory begins that is being removed.
+const DOOMED: &str = ".removed-";
 
 /// The directory of all jobs.
 #[derive(Debug, Clone)]
@@ -63,6 +67,20 @@ impl Root {
             .into_iter()
             .map(|key| self.job(key))
             .collect())
+    }
+
+    /// Removes what a [`JobDirectory::remove`] has left that was killed.
+    pub(crate) fn remove_leftovers(&self) -> io::Result<()> {
+        for name in names_in(&self.0)? {
+            if name.as_bytes().starts_with(DOOMED.as_bytes()) {
+                match fs::remove_dir_all(self.0.join(name)) {
+                    // Another one is at it.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    other => other?,
+                }
+            }
+        }
+        Ok(())
     }
 
     fn execution(&self, execution: &ExecutionId) -> PathBuf {
@@ -107,6 +125,14 @@ pub(crate) struct JobDirectory {
     path: PathBuf,
     root: Root,
     key: StartKey,
+}
+
+/// Whether a record must survive a power failure. What describes running processes need not:
+/// they do not survive it either.
+#[derive(Clone, Copy)]
+enum Sync {
+    Yes,
+    No,
 }
 
 /// The right to decide about a job, held until it is dropped.
@@ -204,7 +230,7 @@ impl JobDirectory {
     }
 
     pub(crate) fn write_spec(&self, spec: &Spec) -> io::Result<()> {
-        self.write(SPEC, spec)
+        self.write(SPEC, spec, Sync::No)
     }
 
     pub(crate) fn shim(&self) -> io::Result<Option<Identity>> {
@@ -212,7 +238,7 @@ impl JobDirectory {
     }
 
     pub(crate) fn write_shim(&self, shim: &Identity) -> io::Result<()> {
-        self.write(SHIM, shim)
+        self.write(SHIM, shim, Sync::Yes)
     }
 
     /// Gives the job back, as if no shim had ever taken it.
@@ -225,7 +251,7 @@ impl JobDirectory {
     }
 
     pub(crate) fn write_worker(&self, worker: &Worker) -> io::Result<()> {
-        self.write(WORKER, worker)
+        self.write(WORKER, worker, Sync::No)
     }
 
     pub(crate) fn cancel(&self) -> io::Result<Option<Cancel>> {
@@ -241,7 +267,7 @@ impl JobDirectory {
             reason: reason.to_owned(),
             at: Time::now(),
         };
-        self.write(CANCEL, &cancel)
+        self.write(CANCEL, &cancel, Sync::Yes)
     }
 
     pub(crate) fn exit(&self) -> io::Result<Option<Exit>> {
@@ -250,7 +276,7 @@ impl JobDirectory {
 
     /// Writes the last word about the job, and takes its mark away.
     pub(crate) fn write_exit(&self, exit: &Exit) -> io::Result<()> {
-        self.write(EXIT, exit)?;
+        self.write(EXIT, exit, Sync::Yes)?;
         if let Ok(Some(spec)) = self.spec() {
             self.root.unmark(&spec.execution, &self.key);
         }
@@ -259,11 +285,9 @@ impl JobDirectory {
 
     /// Removes the directory with everything in it. It disappears at once, not file by file.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        let doomed = tempfile::Builder::new()
-            .prefix(".removed-")
-            .tempdir_in(self.root.path())?;
-        fs::rename(&self.path, doomed.path().join("job"))?;
-        doomed.close()
+        let doomed = self.root.0.join(format!("{DOOMED}{}", self.key));
+        fs::rename(&self.path, &doomed)?;
+        fs::remove_dir_all(doomed)
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
@@ -271,20 +295,26 @@ impl JobDirectory {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
+        if text.is_empty() {
+            // What a power failure leaves of a record that was not yet on disk.
+            return Ok(None);
+        }
         serde_json::from_slice(&text).map(Some).map_err(|error| {
             let message = format!("{name} of job {} cannot be read: {error}", self.key);
             io::Error::new(ErrorKind::InvalidData, message)
         })
     }
 
-    /// The file appears whole, on disk, and readable by its owner only (the mode of a temporary
-    /// file of the `tempfile` crate is 0600).
-    fn write<T: Serialize>(&self, name: &str, record: &T) -> io::Result<()> {
+    /// The file appears whole, and readable by its owner only (the mode of a temporary file of
+    /// the `tempfile` crate is 0600).
+    fn write<T: Serialize>(&self, name: &str, record: &T, sync: Sync) -> io::Result<()> {
         let mut file = tempfile::Builder::new()
             .prefix(".new-")
             .tempfile_in(&self.path)?;
         file.write_all(&serde_json::to_vec(record)?)?;
-        file.as_file().sync_data()?;
+        if let Sync::Yes = sync {
+            file.as_file().sync_data()?;
+        }
         file.persist(self.path.join(name))?;
         Ok(())
     }
@@ -304,35 +334,22 @@ fn create_private(path: &Path, append: bool) -> io::Result<File> {
         .open(path)
 }
 
-/// The start keys among the names in a folder, in order; none where there is no folder.
-fn keys_in(folder: &Path) -> io::Result<Vec<StartKey>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
-    let mut keys = Vec::new();
-    for entry in entries {
-        let name = entry?.file_name();
-        keys.extend(OsStr::to_str(&name).and_then(|name| StartKey::try_from(name.to_owned()).ok()));
+/// The names in a folder; none where there is no folder.
+fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.map(|entry| Ok(entry?.file_name())).collect(),
     }
-    keys.sort();
-    Ok(keys)
 }
 
-/// The last `len` bytes of a file as text, from the beginning of a character; `None` where the
-/// file is empty or cannot be read.
-fn tail(path: &Path, len: u64) -> Option<String> {
-    use std::io::{Read, Seek, SeekFrom};
-
-    let mut file = File::open(path).ok()?;
-    let start = file.metadata().ok()?.len().saturating_sub(len);
-    file.seek(SeekFrom::Start(start)).ok()?;
-    let mut bytes = Vec::new();
-    file.take(len).read_to_end(&mut bytes).ok()?;
-    let continues = |b: &&u8| start > 0 && **b & 0b1100_0000 == 0b1000_0000;
-    let cut = bytes.iter().take(3).take_while(continues).count();
-    let text = String::from_utf8_lossy(bytes.get(cut..)?).into_owned();
-    (!text.is_empty()).then_some(text)
+/// The start keys among the names in a folder, in order.
+fn keys_in(folder: &Path) -> io::Result<Vec<StartKey>> {
+    let mut keys: Vec<StartKey> = names_in(folder)?
+        .into_iter()
+        .filter_map(|name| StartKey::try_from(name.into_string().ok()?).ok())
+        .collect();
+    keys.sort();
+    Ok(keys)
 }
 
 #[cfg(test)]
@@ -343,27 +360,6 @@ mod tests {
 
     fn key(token: &str) -> StartKey {
         CallbackToken::new(token).unwrap().start_key()
-    }
-
-    #[test]
-    fn a_tail_begins_with_a_whole_character() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log");
-        assert_eq!(tail(&path, 4), None);
-        fs::write(&path, "").unwrap();
-        assert_eq!(tail(&path, 4), None);
-        fs::write(&path, "ab😀cd").unwrap();
-        for (len, text) in [
-            (100, "ab😀cd"),
-            (6, "😀cd"),
-            (5, "cd"),
-            (3, "cd"),
-            (2, "cd"),
-        ] {
-            assert_eq!(tail(&path, len).as_deref(), Some(text), "{len}");
-        }
-        fs::write(&path, b"\x80\xffx").unwrap();
-        assert_eq!(tail(&path, 100).as_deref(), Some("\u{fffd}\u{fffd}x"));
     }
 
     #[test]
@@ -400,6 +396,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let job = Root::new(folder.path().to_owned()).job(key("a"));
         job.create().unwrap();
+        assert!(job.exit().unwrap().is_none());
+        fs::write(job.path().join(EXIT), "").unwrap();
         assert!(job.exit().unwrap().is_none());
         fs::write(job.path().join(EXIT), "{}").unwrap();
         let error = job.exit().unwrap_err().to_string();

@@ -76,6 +76,10 @@
 //!   with it, not the worker. `describe` says `Running` while the worker does, then `Lost`.
 //!   `cancel` then finds the job's processes by the variable `LONGHAUL_START_KEY` in their
 //!   environment, and those below them.
+//! - **A job that starts jobs of its own** on this machine takes them with it when it ends: their
+//!   shims descend from it.
+//! - The folder is for the processes of **one machine** and one pid namespace: two containers that
+//!   share it take each other's jobs for lost.
 //! - Everything above is for **Linux**. Elsewhere the crate is meant to compile: there are no
 //!   start times to tell processes apart by, and a cancel ends the worker's process group only.
 //!
@@ -98,6 +102,7 @@ pub mod shim;
 mod stage;
 mod start;
 mod status;
+mod tail;
 
 pub use backend::{LogPaths, ProcessBackend};
 pub use config::{ConfigProblem, InvalidConfig, ProcessConfig};

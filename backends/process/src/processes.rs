@@ -317,7 +317,13 @@ mod tests {
             .env("LONGHAUL_CARRIED", &value)
             .spawn()
             .unwrap();
-        let found = carrying("LONGHAUL_CARRIED", &value);
+        // The kernel shows the variables a moment after the program has begun to run.
+        let found = loop {
+            let found = carrying("LONGHAUL_CARRIED", &value);
+            if !found.is_empty() || child.try_wait().unwrap().is_some() {
+                break found;
+            }
+        };
         child.kill().unwrap();
         child.wait().unwrap();
         let pids: Vec<u32> = found.iter().map(Identity::pid).collect();

@@ -26,6 +26,7 @@ impl ProcessBackend {
     pub async fn prune(&self, older_than: Duration) -> Result<usize, BackendError> {
         let root = self.root.clone();
         blocking("remove the directories of old jobs", move || {
+            root.remove_leftovers()?;
             let mut removed = 0;
             for directory in root.jobs()? {
                 if remove_if_old(&directory, older_than)? {

@@ -222,8 +222,7 @@ async fn a_job_that_is_being_cancelled_is_stopping() {
 async fn a_job_that_was_never_started_is_unknown_and_a_half_made_one_pending() {
     let folder = Folder::new();
     let backend = folder.backend();
-    let key = common::token("t").start_key();
-    let handle = JobHandle::new("process", key.as_str());
+    let handle = folder.handle("t");
     assert_eq!(
         backend.describe(&handle).await.unwrap(),
         JobStatus::unknown()
