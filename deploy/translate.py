@@ -1,0 +1,40 @@
+"""What CloudFormation makes of template.yaml: the SAM transform, here and without an account.
+
+    python3 deploy/translate.py [NAME=VALUE …]    # parameters; JSON on standard output
+"""
+
+import json
+import pathlib
+import sys
+
+from samtranslator.parser.parser import Parser
+from samtranslator.public.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+TEMPLATE = pathlib.Path(__file__).resolve().parent.parent / "template.yaml"
+
+
+class NoManagedPolicies:
+    """The template names its policies itself, so nothing needs to be looked up in IAM."""
+
+    def load(self):
+        return {}
+
+
+def source():
+    """The template as it stands, its short intrinsics spelt out."""
+    return yaml_parse(TEMPLATE.read_text())
+
+
+def translated(parameters=None, code="s3://bucket/code.zip"):
+    """The CloudFormation template. `code` stands for what `sam deploy` uploads."""
+    template = source()
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = code
+    translator = Translator(None, Parser())
+    return translator.translate(template, parameters or {}, get_managed_policy_map=lambda: {})
+
+
+if __name__ == "__main__":
+    json.dump(translated(dict(pair.split("=", 1) for pair in sys.argv[1:])), sys.stdout, indent=1)
