@@ -312,6 +312,46 @@ fn the_same_execution_name_with_another_job_is_a_usage_error() {
 }
 
 #[test]
+fn two_runs_at_once_do_not_disturb_each_other() {
+    let world = World::new();
+    let script = "echo pid $$; while [ ! -e go ]; do sleep 0.05; done; echo \"\\\"$WHO\\\"\" > \"$LONGHAUL_RESULT_FILE\"";
+    let start = |who: &str| {
+        let input = json!({"who": who}).to_string();
+        world.start(&["--input", &input, "--", "sh", "-c", script])
+    };
+    let mut runs = [start("one"), start("two")];
+    for run in &mut runs {
+        run.output("pid ");
+    }
+    world.file("go", "");
+    let results = runs.map(|run| run.finish().result());
+    assert_eq!(results, [json!("one"), json!("two")]);
+}
+
+#[test]
+fn an_execution_that_is_being_run_is_not_run_twice() {
+    let world = World::new();
+    let words = [
+        "--execution",
+        "once",
+        "--",
+        "sh",
+        "-c",
+        "echo pid $$; sleep 1000",
+    ];
+    let mut run = world.start(&words);
+    run.output("pid ");
+    let second = world.run(&words);
+    assert_eq!(second.code(), Some(2), "{second:#?}");
+    assert!(
+        second.plain.contains("another longhaul process"),
+        "{second:#?}"
+    );
+    run.signal("INT");
+    assert_eq!(run.finish().code(), Some(130));
+}
+
+#[test]
 fn bad_usage_and_bad_job_files_exit_with_2() {
     let world = World::new();
     let file = |content: &str| world.file("job.json", content);
@@ -333,6 +373,7 @@ fn bad_usage_and_bad_job_files_exit_with_2() {
     for (words, part) in [
         (vec!["--backend", "mainframe", "--", "true"], "mainframe"),
         (vec!["--input", "{", "--", "true"], "--input is not JSON"),
+        (vec!["--execution", "../x", "--", "true"], "letters, digits"),
         (vec!["--no-such-option"], "--no-such-option"),
         (vec![], "required"),
     ] {

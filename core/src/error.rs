@@ -76,7 +76,8 @@ pub enum Retry {
     Never,
     /// The same again, later.
     Backoff,
-    /// The same job on other capacity, at once; or the same again, later.
+    /// The same job on other capacity at once, or a new attempt with a new token later. The same
+    /// token would only get the same answer.
     OtherCapacity,
     /// The same again, soon and with the same token: the first try may have worked.
     SameToken,

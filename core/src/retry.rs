@@ -61,7 +61,18 @@ impl RetryPolicy {
     /// failed with `class`; `None` when it was the last.
     #[must_use]
     pub fn delay_after(&self, attempt: u32, class: FailureClass) -> Option<Duration> {
-        if attempt >= self.attempts || !self.on.contains(&class) {
+        if !self.on.contains(&class) {
+            return None;
+        }
+        self.delay(attempt)
+    }
+
+    /// How long to wait before the attempt that follows attempt number `attempt`, whatever it
+    /// failed with; `None` when it was the last. For starts that found no capacity: they are
+    /// tried again under every policy that allows more than one attempt.
+    #[must_use]
+    pub fn delay(&self, attempt: u32) -> Option<Duration> {
+        if attempt >= self.attempts {
             return None;
         }
         let doublings = attempt.saturating_sub(1).min(30);

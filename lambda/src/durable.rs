@@ -46,6 +46,8 @@ pub struct StepFailure {
     pub message: String,
     /// When it may be tried again; `None` is never.
     pub again: Option<Again>,
+    /// Whether a new callback may be submitted where this one was not.
+    pub anew: bool,
 }
 
 /// How soon a step may be tried again.
@@ -76,6 +78,8 @@ pub enum CallbackError<H> {
         error_type: String,
         /// Its message.
         message: String,
+        /// Whether a new callback may be submitted where this one was not.
+        anew: bool,
     },
     /// Whoever held the callback reported a failure.
     Failed {
@@ -185,13 +189,11 @@ where
     .map_err(CallbackError::Durable)?
     {
         Ok(handle) => handle,
-        Err(Refusal {
-            error_type,
-            message,
-        }) => {
+        Err(refusal) => {
             return Err(CallbackError::Refused {
-                error_type,
-                message,
+                error_type: refusal.error_type,
+                message: refusal.message,
+                anew: refusal.anew,
             });
         }
     };
@@ -235,6 +237,8 @@ fn classify<H>(handle: H, error: sdk::OperationError) -> CallbackError<H> {
 pub(crate) struct Refusal {
     pub(crate) error_type: String,
     pub(crate) message: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) anew: bool,
 }
 
 /// What a step records. A final failure is a value like any other: a failing step costs 70 ms
@@ -285,6 +289,7 @@ where
                     _ => Ok(Recorded::Refused(Refusal {
                         error_type: failure.error_type,
                         message: failure.message,
+                        anew: failure.anew,
                     })),
                 },
             }

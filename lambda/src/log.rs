@@ -1,15 +1,69 @@
 //! The handler's log: JSON lines on Lambda, on standard error.
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 /// Sets the log up once. `LONGHAUL_LOG` holds the filter (`info` by default), as in
 /// `longhaul_lambda=debug,warn`.
 pub(crate) fn init() {
     let filter = EnvFilter::try_from_env("LONGHAUL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    // A second call (tests, embedding programs with a log of their own) changes nothing.
-    let _ = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .json()
-        .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_filter(filter_fn(holds_no_secret));
+    // A second call (tests, embedding programs with a log of their own) changes nothing.
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
         .try_init();
+}
+
+/// At TRACE the AWS SDK and the HTTP stack write whole requests, callback tokens included.
+fn holds_no_secret(event: &Metadata<'_>) -> bool {
+    *event.level() < Level::TRACE || event.target().starts_with("longhaul")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn other_crates_traces_are_never_written() {
+        let written = Lines::default();
+        let writer = written.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_filter(filter_fn(holds_no_secret));
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::trace!(target: "aws_smithy_runtime::client", "the token is in here");
+            tracing::debug!(target: "aws_smithy_runtime::client", "debug is kept");
+            tracing::trace!(target: "longhaul_lambda", "ours is kept");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains("the token is in here"), "{text}");
+        assert!(
+            text.contains("debug is kept") && text.contains("ours is kept"),
+            "{text}"
+        );
+    }
 }

@@ -124,26 +124,37 @@ impl JobRunner {
                 execution: &execution,
                 number: attempt,
             };
-            match one.run().await? {
-                Ok(Completed { handle, payload }) => {
+            let delay = match one.run().await? {
+                Ended::Succeeded(Completed { handle, payload }) => {
                     return decode(&job, handle, &payload, attempt);
                 }
-                Err((handle, failure)) => {
-                    let Some(delay) = job.retry.delay_after(attempt, failure.class) else {
-                        return Err(RunError::Failed {
-                            job: job.name,
-                            handle,
-                            attempts: attempt,
-                            source: Box::new(failure),
-                        });
-                    };
-                    tracing::info!(job = %job.name, attempt, %handle, %failure, "the job is tried again");
-                    durable::wait(ctx, operations::backoff(&job.name, attempt), delay)
-                        .await
-                        .map_err(|source| durable_error(&job, source))?;
-                    attempt += 1;
+                Ended::Failed(handle, failure) => {
+                    let delay = job.retry.delay_after(attempt, failure.class);
+                    delay.ok_or_else(|| RunError::Failed {
+                        job: job.name.clone(),
+                        handle,
+                        attempts: attempt,
+                        source: Box::new(failure),
+                    })?
                 }
-            }
+                Ended::NotStarted {
+                    error_type,
+                    message,
+                    anew,
+                } => {
+                    let delay = job.retry.delay(attempt).filter(|_| anew);
+                    delay.ok_or_else(|| RunError::NotStarted {
+                        job: job.name.clone(),
+                        error_type,
+                        message,
+                    })?
+                }
+            };
+            tracing::info!(job = %job.name, attempt, ?delay, "the job is tried again");
+            durable::wait(ctx, operations::backoff(&job.name, attempt), delay)
+                .await
+                .map_err(|source| durable_error(&job, source))?;
+            attempt += 1;
         }
     }
 
@@ -228,6 +239,18 @@ fn decode<T: DeserializeOwned>(
     }
 }
 
+/// How an attempt ended.
+enum Ended {
+    Succeeded(Completed<JobHandle>),
+    Failed(JobHandle, JobFailure),
+    NotStarted {
+        error_type: String,
+        message: String,
+        /// Whether another attempt may start where this one did not.
+        anew: bool,
+    },
+}
+
 /// One attempt of one job.
 struct Attempt<'a> {
     ctx: &'a DurableContext,
@@ -238,7 +261,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn run(&self) -> Result<Result<Completed<JobHandle>, (JobHandle, JobFailure)>, RunError> {
+    async fn run(&self) -> Result<Ended, RunError> {
         let heartbeat = self
             .spec
             .heartbeat
@@ -259,14 +282,15 @@ impl Attempt<'_> {
         })
         .await;
         match waited {
-            Ok(completed) => Ok(Ok(completed)),
+            Ok(completed) => Ok(Ended::Succeeded(completed)),
             Err(CallbackError::Refused {
                 error_type,
                 message,
-            }) => Err(RunError::NotStarted {
-                job: self.spec.name.clone(),
+                anew,
+            }) => Ok(Ended::NotStarted {
                 error_type,
                 message,
+                anew,
             }),
             Err(CallbackError::Failed { handle, error }) => {
                 let failure = read_failure(&error);
@@ -276,7 +300,7 @@ impl Attempt<'_> {
                 } else {
                     failure
                 };
-                Ok(Err((handle, failure)))
+                Ok(Ended::Failed(handle, failure))
             }
             Err(CallbackError::TimedOut {
                 handle,
@@ -288,7 +312,7 @@ impl Attempt<'_> {
                 );
                 let failure = JobFailure::new(FailureClass::Lost).with_message(text);
                 let failure = self.explain_and_cancel(&handle, failure).await?;
-                Ok(Err((handle, failure)))
+                Ok(Ended::Failed(handle, failure))
             }
             Err(CallbackError::TimedOut { handle, .. }) => {
                 let text = format!(
@@ -297,7 +321,7 @@ impl Attempt<'_> {
                 );
                 let failure = JobFailure::new(FailureClass::TimedOut).with_message(text);
                 let failure = self.explain_and_cancel(&handle, failure).await?;
-                Ok(Err((handle, failure)))
+                Ok(Ended::Failed(handle, failure))
             }
             Err(CallbackError::Durable(source)) => Err(durable_error(self.spec, source)),
         }
@@ -388,9 +412,12 @@ fn step_failure(error: &BackendError) -> StepFailure {
         message: error.full_message(),
         again: match error.retry() {
             Retry::SameToken => Some(Again::Soon),
-            Retry::Backoff | Retry::OtherCapacity => Some(Again::Backoff),
+            Retry::Backoff => Some(Again::Backoff),
             _ => None,
         },
+        // A platform that keeps to idempotency keys repeats its first answer: only a new token
+        // can find new room.
+        anew: error.retry() == Retry::OtherCapacity,
     }
 }
 

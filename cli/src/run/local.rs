@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::{BehaviorVersion, Region};
-use longhaul_emulator::{FunctionConfig, Lifetime, Service, ServiceConfig};
+use longhaul_emulator::{FunctionConfig, Lifetime, Service, ServiceConfig, ServiceError};
 use longhaul_lambda::{Config, JobRunner};
 use longhaul_process::{ProcessBackend, ProcessConfig};
 
-use crate::error::CliError;
+use crate::error::{CliError, full_message};
 use crate::state::StateDir;
 
 /// The function's name in the local service.
@@ -86,9 +86,10 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// Starts the service on `state`, with this program as its function.
+    /// Starts the service that carries `execution`, with this program as its function.
     pub(crate) async fn start(
         state: &StateDir,
+        execution: &str,
         environment: &FunctionEnvironment,
         lifetime: Lifetime,
     ) -> Result<Self, CliError> {
@@ -106,12 +107,18 @@ impl Local {
             function = function.env(name, value);
         }
         let service = Service::start(
-            ServiceConfig::new(state.service())
+            ServiceConfig::new(state.run(execution))
                 .region(REGION)
                 .function(function),
         )
         .await
-        .map_err(|error| CliError::broken("the local durable service did not start", error))?;
+        .map_err(|error| match error {
+            ServiceError::InUse(_) => CliError::Usage(format!(
+                "execution {execution} is being run by another longhaul process: wait for it, or choose another name"
+            )),
+            ServiceError::StateDir { .. } => CliError::Usage(full_message(&error)),
+            error => CliError::broken("the local durable service did not start", error),
+        })?;
         let client = client(service.url());
         let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .load()

@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::RunArgs;
 use crate::error::{CliError, full_message};
-use crate::state::StateDir;
+use crate::state::{self, StateDir};
 use follow::{End, Follower};
 use local::{FUNCTION, FunctionEnvironment, Local};
 use view::{Mode, View};
@@ -46,12 +46,20 @@ async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     } else {
         Lifetime::Reuse
     };
-    let local = Local::start(&state, &environment, lifetime).await?;
+    let execution = match &args.execution {
+        Some(name) => execution_name(name)?,
+        None => uuid::Uuid::now_v7().to_string(),
+    };
+    let jobs = environment.local_jobs()?;
+    state.prune();
+    // Best effort: what is left over is tried again by the next run.
+    let _ = jobs.prune(state::KEPT).await;
+    let local = Local::start(&state, &execution, &environment, lifetime).await?;
     let mut view = View::new(Mode::choose(args.quiet, args.json));
-    let arn = invoke(&local, &job, args.execution.as_deref()).await?;
-    view.execution_started(job.name.as_str(), &arn);
+    let arn = invoke(&local, &job, &execution).await?;
+    view.execution_started(job.name.as_str(), &execution, &arn);
 
-    let mut follower = Follower::new(&local, environment.local_jobs()?, arn.clone());
+    let mut follower = Follower::new(&local, jobs, arn.clone());
     let outcome = tokio::select! {
         end = follower.follow(&mut view) => Outcome::Ended(end?),
         signal = signals.next() => Outcome::Signal(signal),
@@ -75,8 +83,20 @@ enum Outcome {
     Signal(Signal),
 }
 
+/// A name that the service allows, and that is no path.
+fn execution_name(name: &str) -> Result<String, CliError> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if (1..=64).contains(&name.len()) && name.bytes().all(allowed) {
+        Ok(name.to_owned())
+    } else {
+        Err(CliError::Usage(format!(
+            "--execution {name:?}: use 1 to 64 letters, digits, `-` or `_`"
+        )))
+    }
+}
+
 /// Starts the execution, without waiting for it. Returns its ARN.
-async fn invoke(local: &Local, job: &JobSpec, execution: Option<&str>) -> Result<String, CliError> {
+async fn invoke(local: &Local, job: &JobSpec, execution: &str) -> Result<String, CliError> {
     let event = serde_json::to_vec(job)
         .map_err(|error| CliError::broken("the job cannot be written as JSON", error))?;
     let answer = local
@@ -85,7 +105,7 @@ async fn invoke(local: &Local, job: &JobSpec, execution: Option<&str>) -> Result
         .function_name(FUNCTION)
         .qualifier("$LATEST")
         .invocation_type(InvocationType::Event)
-        .set_durable_execution_name(execution.map(str::to_owned))
+        .durable_execution_name(execution)
         .payload(Blob::new(event))
         .send()
         .await
@@ -93,8 +113,7 @@ async fn invoke(local: &Local, job: &JobSpec, execution: Option<&str>) -> Result
             let error = error.into_service_error();
             if error.is_durable_execution_already_started_exception() {
                 CliError::Usage(format!(
-                    "--execution {}: an execution of this name is there with another job: choose another name",
-                    execution.unwrap_or_default()
+                    "--execution {execution}: an execution of this name is there with another job: choose another name"
                 ))
             } else if error.is_invalid_parameter_value_exception() {
                 CliError::Usage(format!("the execution cannot start: {}", full_message(&error)))

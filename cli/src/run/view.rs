@@ -95,14 +95,13 @@ impl View {
         }
     }
 
-    pub(crate) fn execution_started(&self, job: &str, arn: &str) {
-        let execution = arn.rsplit('/').nth(1).unwrap_or(arn);
+    pub(crate) fn execution_started(&self, job: &str, execution: &str, arn: &str) {
         let text = format!("execution {execution} started for job {job}");
         self.stage(
             "execution_started",
             '●',
             &text,
-            json!({"job": job, "execution_arn": arn}),
+            json!({"job": job, "execution": execution, "execution_arn": arn}),
         );
     }
 
