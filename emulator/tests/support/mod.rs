@@ -7,6 +7,9 @@
 )]
 #![allow(dead_code, reason = "every test binary uses a part of this")]
 
+pub(crate) mod handler;
+pub(crate) mod raw;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
