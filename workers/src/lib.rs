@@ -14,6 +14,13 @@
 //! delivered as soon as the durable service can be reached, and an end to the work as soon as
 //! nobody listens any more.
 //!
+//! # What it needs, and what it cannot do
+//!
+//! Unix: process groups and signals. A process that leaves the command's group (a daemon) is not
+//! ended with it, except where the worker is the first process of its container: then the kernel
+//! ends it. As such a first process the worker does not reap orphans while the command runs: where
+//! a command leaves many behind, give the container an init (ECS: `initProcessEnabled`).
+//!
 //! # Features
 //!
 //! - `cli` (default): the command `longhaul-worker`, and the module `cli` for commands that embed
