@@ -54,6 +54,7 @@
 //!
 //! - `mock`: `MockComputeBackend`, made by [mockall](https://docs.rs/mockall), for unit tests of code
 //!   that takes a backend.
+//! - `wrappers`: backends around other backends: limits, fallback, tracing.
 //! - `conformance`: the suite that every backend passes, for the tests of your own.
 
 mod backend;
@@ -72,6 +73,8 @@ pub mod payload;
 mod retry;
 mod spec;
 mod status;
+#[cfg(feature = "wrappers")]
+pub mod wrap;
 
 pub use backend::ComputeBackend;
 #[cfg(feature = "mock")]

@@ -3,6 +3,8 @@
 mod flaw;
 mod memory;
 mod subject;
+#[cfg(feature = "wrappers")]
+mod wrappers;
 
 use std::collections::BTreeSet;
 use std::error::Error;

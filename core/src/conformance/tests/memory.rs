@@ -20,6 +20,8 @@ pub(super) const MAX_ENVIRONMENT: usize = 8192;
 pub(super) struct Memory {
     pub(super) name: &'static str,
     flaw: Option<Flaw>,
+    /// Whether there is room for another job. Having none is no flaw.
+    full: bool,
     jobs: Mutex<Vec<Entry>>,
 }
 
@@ -46,6 +48,7 @@ impl Memory {
         Self {
             name,
             flaw: None,
+            full: false,
             jobs: Mutex::default(),
         }
     }
@@ -54,6 +57,14 @@ impl Memory {
         Self {
             flaw: Some(flaw),
             ..Self::new("memory")
+        }
+    }
+
+    #[cfg(feature = "wrappers")]
+    pub(super) fn full(name: &'static str) -> Self {
+        Self {
+            full: true,
+            ..Self::new(name)
         }
     }
 
@@ -236,6 +247,10 @@ impl ComputeBackend for Memory {
         self.check_size(job, token)?;
         if let Some(handle) = self.existing(job) {
             return Ok(handle);
+        }
+        if self.full {
+            let kind = BackendErrorKind::Capacity;
+            return Err(BackendError::new(kind, "there is no room"));
         }
         if self.has(Flaw::LooksThenStarts) {
             tokio::task::yield_now().await;

@@ -12,6 +12,7 @@ use crate::{CallbackToken, ComputeBackend, ExecutionId, Job, JobHandle, JobName,
 /// A subject in memory, seen through `backend`: itself, or a wrapper of it.
 pub(super) struct MemorySubject<'a> {
     pub(super) backend: &'a dyn ComputeBackend,
+    pub(super) locate: Option<&'a dyn Locate>,
     /// Where jobs really are.
     pub(super) places: Vec<&'a Memory>,
     pub(super) cannot: Vec<Cannot>,
@@ -23,6 +24,7 @@ impl<'a> MemorySubject<'a> {
     pub(super) fn of(memory: &'a Memory) -> Self {
         Self {
             backend: memory,
+            locate: Some(memory),
             places: vec![memory],
             cannot: Vec::new(),
             quick: false,
@@ -51,7 +53,7 @@ impl Subject for MemorySubject<'_> {
     }
 
     fn locate(&self) -> Option<&dyn Locate> {
-        self.places.first().map(|place| *place as &dyn Locate)
+        self.locate
     }
 
     fn names(&self) -> Vec<String> {
