@@ -7,18 +7,12 @@ import json
 import pathlib
 import sys
 
+from boto3 import Session
 from samtranslator.parser.parser import Parser
 from samtranslator.public.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 TEMPLATE = pathlib.Path(__file__).resolve().parent.parent / "template.yaml"
-
-
-class NoManagedPolicies:
-    """The template names its policies itself, so nothing needs to be looked up in IAM."""
-
-    def load(self):
-        return {}
 
 
 def source():
@@ -27,12 +21,16 @@ def source():
 
 
 def translated(parameters=None, code="s3://bucket/code.zip"):
-    """The CloudFormation template. `code` stands for what `sam deploy` uploads."""
+    """The CloudFormation template. `code` stands for what `sam deploy` uploads.
+
+    No managed policies are looked up in IAM: the template names none.
+    """
     template = source()
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = code
-    translator = Translator(None, Parser())
+    # The transform wants a region to know the partition by. Nothing is asked there.
+    translator = Translator(None, Parser(), boto_session=Session(region_name="eu-west-1"))
     return translator.translate(template, parameters or {}, get_managed_policy_map=lambda: {})
 
 
