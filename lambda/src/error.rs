@@ -1,6 +1,6 @@
 //! Why a run has no result.
 
-use longhaul_core::{InvalidSpec, JobFailure, JobHandle, JobName};
+use longhaul_core::{InvalidSpec, JobFailure, JobHandle, JobName, PayloadError, PayloadErrorKind};
 
 use crate::durable::DurableError;
 
@@ -66,6 +66,16 @@ pub enum RunError {
         /// What is wrong there.
         source: serde_json::Error,
     },
+    /// The job succeeded with a result that is in the payload store and cannot be had from it.
+    #[error("the result of job `{job}` cannot be had from the payload store")]
+    Payload {
+        /// The job.
+        job: JobName,
+        /// The job's last attempt.
+        handle: JobHandle,
+        /// Why.
+        source: PayloadError,
+    },
     /// The durable service or the SDK failed.
     #[error("job `{job}`: the durable execution cannot go on")]
     Durable {
@@ -87,6 +97,15 @@ impl RunError {
             Self::NotStarted { error_type, .. } => error_type,
             Self::Failed { source, .. } => source.error_type(),
             Self::Decode { .. } => "Longhaul.InvalidResult",
+            Self::Payload { source, .. } => match source.kind() {
+                PayloadErrorKind::Missing => "Longhaul.Payload.Missing",
+                PayloadErrorKind::Changed => "Longhaul.Payload.Changed",
+                PayloadErrorKind::Denied => "Longhaul.Payload.Denied",
+                PayloadErrorKind::Unavailable => "Longhaul.Payload.Unavailable",
+                PayloadErrorKind::InvalidUri => "Longhaul.Payload.InvalidUri",
+                PayloadErrorKind::TooLarge => "Longhaul.Payload.TooLarge",
+                _ => "Longhaul.Payload",
+            },
             Self::Durable { .. } => "Longhaul.Durable",
         }
     }

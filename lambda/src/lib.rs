@@ -17,10 +17,12 @@
 //!
 //! `process` (default), `ecs`, `batch`: the backends that [`Config`] can build.
 
+mod attempt;
 pub mod config;
 pub mod durable;
 mod error;
 pub mod event;
+mod explain;
 pub mod handler;
 mod log;
 mod operations;

@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 
 use aws_durable_execution_sdk::test_util::{LocalRunner, TestResult};
-use longhaul_core::{JobName, MockComputeBackend, RetryPolicy};
+use longhaul_core::{
+    FailureClass, JobFailure, JobName, JobState, JobStatus, MockComputeBackend, RetryPolicy,
+};
 use mockall::predicate::eq;
 use serde_json::{Value, json};
 

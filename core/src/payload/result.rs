@@ -51,6 +51,13 @@ impl CallbackResult {
         }
     }
 
+    /// Whether a callback's text begins as a reference: for readers that need not copy what is
+    /// none.
+    #[must_use]
+    pub fn is_reference(text: &str) -> bool {
+        text.starts_with(Self::MARK)
+    }
+
     /// Reads a callback's text.
     ///
     /// # Errors

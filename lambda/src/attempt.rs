@@ -1,0 +1,254 @@
+//! One attempt of one job: callback, start, suspend, result or reason.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longhaul_core::{
+    BackendError, BackendErrorKind, CallbackToken, CancelOutcome, ComputeBackend, ExecutionId,
+    FailureClass, Job, JobFailure, JobHandle, JobSpec, PayloadError, PayloadStore, Retry, payload,
+};
+
+use crate::durable::{
+    self, Again, CallbackError, CallbackOptions, Completed, DurableContext, DurableError,
+    ReportedError, StepFailure,
+};
+use crate::error::RunError;
+use crate::explain::{add_reason, merge};
+use crate::operations;
+
+/// The reason that a platform is given when a job is stopped because nobody listens any more.
+const NOBODY_LISTENS: &str = "longhaul: the callback is closed";
+
+/// How an attempt ended.
+pub(crate) enum Ended {
+    Succeeded(Completed<JobHandle>),
+    Failed(JobHandle, JobFailure),
+    NotStarted {
+        error_type: String,
+        message: String,
+        /// Whether another attempt may start where this one did not.
+        anew: bool,
+    },
+}
+
+/// One attempt of one job.
+pub(crate) struct Attempt<'a> {
+    pub(crate) ctx: &'a DurableContext,
+    pub(crate) spec: &'a JobSpec,
+    pub(crate) backend: &'a Arc<dyn ComputeBackend>,
+    /// The heartbeat timeout where the spec does not say.
+    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) store: Option<&'a Arc<dyn PayloadStore>>,
+    pub(crate) execution: &'a ExecutionId,
+    /// From 1.
+    pub(crate) number: u32,
+}
+
+impl Attempt<'_> {
+    pub(crate) async fn run(&self) -> Result<Ended, RunError> {
+        let heartbeat = self
+            .spec
+            .heartbeat
+            .or(self.heartbeat.filter(|h| *h < self.spec.timeout))
+            .filter(|h| !h.is_zero());
+        let options = CallbackOptions {
+            callback_name: operations::callback(&self.spec.name, self.number),
+            submit_name: operations::start(&self.spec.name, self.number),
+            timeout: Some(self.spec.timeout),
+            heartbeat,
+        };
+        let start = Start {
+            backend: Arc::clone(self.backend),
+            store: self.store.map(Arc::clone),
+            spec: self.spec.clone(),
+            execution: self.execution.clone(),
+            number: self.number,
+            heartbeat,
+        };
+        let waited = durable::wait_for_callback(self.ctx, options, async move |token, tries| {
+            start.run(&token, tries).await
+        })
+        .await;
+        match waited {
+            Ok(completed) => Ok(Ended::Succeeded(completed)),
+            Err(CallbackError::Refused {
+                error_type,
+                message,
+                anew,
+            }) => Ok(Ended::NotStarted {
+                error_type,
+                message,
+                anew,
+            }),
+            Err(CallbackError::Failed { handle, error }) => {
+                let failure = read_failure(&error);
+                let silent = failure.class == FailureClass::Lost && failure.reason.is_none();
+                let failure = if silent {
+                    self.explain_and_cancel(&handle, failure).await?
+                } else {
+                    failure
+                };
+                Ok(Ended::Failed(handle, failure))
+            }
+            Err(CallbackError::TimedOut {
+                handle,
+                heartbeat: true,
+            }) => {
+                let text = format!(
+                    "the worker sent no heartbeat for {}",
+                    heartbeat.map_or_else(String::new, longhaul_core::format_duration)
+                );
+                let failure = JobFailure::new(FailureClass::Lost).with_message(text);
+                let failure = self.explain_and_cancel(&handle, failure).await?;
+                Ok(Ended::Failed(handle, failure))
+            }
+            Err(CallbackError::TimedOut { handle, .. }) => {
+                let text = format!(
+                    "no result within {}",
+                    longhaul_core::format_duration(self.spec.timeout)
+                );
+                let failure = JobFailure::new(FailureClass::TimedOut).with_message(text);
+                let failure = self.explain_and_cancel(&handle, failure).await?;
+                Ok(Ended::Failed(handle, failure))
+            }
+            Err(CallbackError::Durable(source)) => Err(self.durable_error(source)),
+        }
+    }
+
+    fn durable_error(&self, source: DurableError) -> RunError {
+        RunError::Durable {
+            job: self.spec.name.clone(),
+            source,
+        }
+    }
+
+    /// Asks the platform for the true reason, then stops what may still run.
+    async fn explain_and_cancel(
+        &self,
+        handle: &JobHandle,
+        seen: JobFailure,
+    ) -> Result<JobFailure, RunError> {
+        let name = &self.spec.name;
+        let backend = Arc::clone(self.backend);
+        let job = handle.clone();
+        let status = durable::step(
+            self.ctx,
+            operations::describe(name, self.number),
+            async move |_| backend.describe(&job).await.map_err(|e| step_failure(&e)),
+        )
+        .await
+        .map_err(|source| self.durable_error(source))?;
+
+        let backend = Arc::clone(self.backend);
+        let job = handle.clone();
+        let cancelled: Result<CancelOutcome, _> = durable::step(
+            self.ctx,
+            operations::cancel(name, self.number),
+            async move |_| {
+                backend
+                    .cancel(&job, NOBODY_LISTENS)
+                    .await
+                    .map_err(|e| step_failure(&e))
+            },
+        )
+        .await
+        .map_err(|source| self.durable_error(source))?;
+
+        let mut failure = match status {
+            Ok(status) => merge(seen, status),
+            Err(refusal) => add_reason(
+                seen,
+                format!("the platform could not be asked: {}", refusal.message),
+            ),
+        };
+        if let Err(refusal) = cancelled {
+            failure = add_reason(
+                failure,
+                format!("and could not be told to stop the job: {}", refusal.message),
+            );
+        }
+        Ok(failure)
+    }
+}
+
+/// What the start step needs. It owns it all, for the step outlives the call that makes it.
+struct Start {
+    backend: Arc<dyn ComputeBackend>,
+    store: Option<Arc<dyn PayloadStore>>,
+    spec: JobSpec,
+    execution: ExecutionId,
+    number: u32,
+    heartbeat: Option<Duration>,
+}
+
+impl Start {
+    async fn run(self, token: &CallbackToken, tries: u32) -> Result<JobHandle, StepFailure> {
+        let mut job =
+            Job::new(self.spec, self.execution, self.number, token).with_heartbeat(self.heartbeat);
+        if let Some(store) = &self.store {
+            job = job.with_payload_store(store.base());
+        }
+        let mut started = self.backend.start(&job, token).await;
+        if let (Err(error), Some(store)) = (&started, &self.store)
+            && error.kind() == BackendErrorKind::TooLarge
+        {
+            // Nothing was started. The input goes by reference, the same on every repetition.
+            job = payload::put_input(&**store, job)
+                .await
+                .map_err(|error| payload_failure(&error))?;
+            started = self.backend.start(&job, token).await;
+        }
+        match started {
+            Ok(handle) => {
+                tracing::info!(
+                    job = %job.name(), attempt = self.number, execution = %job.execution(), %handle,
+                    "started"
+                );
+                Ok(handle)
+            }
+            Err(error) => {
+                tracing::warn!(
+                    job = %job.name(), attempt = self.number, execution = %job.execution(), tries,
+                    kind = %error.kind(), error = %error.full_message(), "did not start"
+                );
+                Err(step_failure(&error))
+            }
+        }
+    }
+}
+
+fn payload_failure(error: &PayloadError) -> StepFailure {
+    StepFailure {
+        error_type: format!("Longhaul.Payload.{}", error.kind().as_str()),
+        message: error.full_message(),
+        again: error.kind().is_temporary().then_some(Again::Backoff),
+        anew: false,
+    }
+}
+
+fn step_failure(error: &BackendError) -> StepFailure {
+    StepFailure {
+        error_type: backend_error_type(error.kind()),
+        message: error.full_message(),
+        again: match error.retry() {
+            Retry::SameToken => Some(Again::Soon),
+            Retry::Backoff => Some(Again::Backoff),
+            _ => None,
+        },
+        // A platform that keeps to idempotency keys repeats its first answer: only a new token
+        // can find new room.
+        anew: error.retry() == Retry::OtherCapacity,
+    }
+}
+
+fn backend_error_type(kind: BackendErrorKind) -> String {
+    format!("Longhaul.Backend.{kind}")
+}
+
+fn read_failure(error: &ReportedError) -> JobFailure {
+    JobFailure::from_wire(
+        error.error_type.as_deref(),
+        error.message.as_deref(),
+        error.data.as_deref(),
+    )
+}

@@ -1,0 +1,43 @@
+//! What is told of a failure: what the handler saw, corrected by what the platform knows.
+
+use longhaul_core::{JobFailure, JobState, JobStatus};
+
+/// What the handler saw (a timeout, silence), corrected by what the platform knows.
+pub(crate) fn merge(seen: JobFailure, status: JobStatus) -> JobFailure {
+    if let Some(mut known) = status.failure {
+        // The platform knows why: that is the reason, and what we saw is how we noticed.
+        known.message = Some(match (known.message.take(), seen.message) {
+            (Some(why), Some(noticed)) => format!("{why}; {noticed}"),
+            (Some(text), None) | (None, Some(text)) => text,
+            (None, None) => known.to_string(),
+        });
+        known.exit_code = known.exit_code.or(status.exit_code);
+        known.signal = known.signal.or(status.signal);
+        known.logs = known.logs.or(status.logs);
+        return known;
+    }
+    let state = match status.state {
+        JobState::Pending => Some("the platform says that it has not started yet"),
+        JobState::Running => Some("the platform says that it is still running"),
+        JobState::Stopping => Some("the platform says that it is stopping"),
+        JobState::Ended => Some("the platform says that it has ended"),
+        _ => Some("the platform does not know it"),
+    };
+    let mut failure = seen;
+    failure.exit_code = failure.exit_code.or(status.exit_code);
+    failure.signal = failure.signal.or(status.signal);
+    failure.logs = failure.logs.or(status.logs);
+    match (status.reason, state) {
+        (Some(reason), _) => add_reason(failure, reason),
+        (None, Some(state)) => add_reason(failure, state.to_owned()),
+        (None, None) => failure,
+    }
+}
+
+pub(crate) fn add_reason(mut failure: JobFailure, text: String) -> JobFailure {
+    failure.reason = Some(match failure.reason.take() {
+        Some(reason) => format!("{reason}; {text}"),
+        None => text,
+    });
+    failure
+}
