@@ -74,7 +74,7 @@ pub enum RunError {
         /// The job's last attempt.
         handle: JobHandle,
         /// Why.
-        source: PayloadError,
+        source: Box<PayloadError>,
     },
     /// The durable service or the SDK failed.
     #[error("job `{job}`: the durable execution cannot go on")]

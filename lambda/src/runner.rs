@@ -196,7 +196,7 @@ impl JobRunner {
             .map_err(|source| RunError::Payload {
                 job: job.name.clone(),
                 handle: completed.handle.clone(),
-                source,
+                source: Box::new(source),
             })
     }
 
