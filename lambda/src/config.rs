@@ -32,10 +32,16 @@ const COMPILED: &[&str] = &[
 /// What is wrong with a configuration: every problem, not only the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
+    of: &'static str,
     problems: Vec<String>,
 }
 
 impl ConfigError {
+    /// What is wrong with the configuration `of` something, such as `the handler`.
+    pub(crate) fn new(of: &'static str, problems: Vec<String>) -> Self {
+        Self { of, problems }
+    }
+
     /// The problems, a sentence each.
     #[must_use]
     pub fn problems(&self) -> &[String] {
@@ -45,7 +51,7 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the handler's configuration is wrong")?;
+        write!(f, "the configuration of {} is wrong", self.of)?;
         for problem in &self.problems {
             write!(f, "\n  - {problem}")?;
         }
@@ -57,7 +63,7 @@ impl std::error::Error for ConfigError {}
 
 /// One backend's configuration.
 #[derive(Debug, Clone)]
-enum BackendConfig {
+pub(crate) enum BackendConfig {
     #[cfg(feature = "process")]
     Process(longhaul_process::ProcessConfig),
     #[cfg(feature = "ecs")]
@@ -92,13 +98,7 @@ impl Config {
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let get = |name: &str| get(name).filter(|value| !value.trim().is_empty());
         let mut problems = Vec::new();
-        let mut backends = Vec::new();
-        for name in names(get("LONGHAUL_BACKEND"), &mut problems) {
-            match backend(&name, &get) {
-                Ok(config) => backends.push(config),
-                Err(found) => problems.extend(found),
-            }
-        }
+        let backends = read_backends(&get, &mut problems);
         let job = get("LONGHAUL_JOB").and_then(|text| match job(&text) {
             Ok(job) => Some(job),
             Err(problem) => {
@@ -127,7 +127,7 @@ impl Config {
                 heartbeat,
             })
         } else {
-            Err(ConfigError { problems })
+            Err(ConfigError::new("the handler", problems))
         }
     }
 
@@ -137,21 +137,47 @@ impl Config {
     ///
     /// When a backend cannot be built: a folder that cannot be made, for instance.
     pub fn build(self, sdk: &aws_config::SdkConfig) -> Result<Handler, BoxError> {
-        let mut runner: Option<JobRunner> = None;
-        for config in self.backends {
-            let (backend, default) = config.build(sdk)?;
-            let heartbeat = self
-                .heartbeat
-                .map_or(default, |h| (!h.is_zero()).then_some(h));
-            runner = Some(
-                runner
-                    .unwrap_or_else(|| JobRunner::new(Arc::clone(&backend)))
-                    .with_backend(backend, heartbeat),
-            );
-        }
-        let runner = runner.ok_or("no backend is configured")?;
-        Ok(Handler::new(runner, self.job))
+        Ok(Handler::new(
+            runner(self.backends, sdk, self.heartbeat)?,
+            self.job,
+        ))
     }
+}
+
+/// The backends that `LONGHAUL_BACKEND` names, in its order. What is wrong with them is added to
+/// `problems`.
+pub(crate) fn read_backends(
+    get: &impl Fn(&str) -> Option<String>,
+    problems: &mut Vec<String>,
+) -> Vec<BackendConfig> {
+    let mut backends = Vec::new();
+    for name in names(get("LONGHAUL_BACKEND"), problems) {
+        match backend(&name, get) {
+            Ok(config) => backends.push(config),
+            Err(found) => problems.extend(found),
+        }
+    }
+    backends
+}
+
+/// A runner over the backends, of which the first is the default. `heartbeat` replaces the
+/// backends' own defaults; zero is none.
+pub(crate) fn runner(
+    backends: Vec<BackendConfig>,
+    sdk: &aws_config::SdkConfig,
+    heartbeat: Option<Duration>,
+) -> Result<JobRunner, BoxError> {
+    let mut runner: Option<JobRunner> = None;
+    for config in backends {
+        let (backend, default) = config.build(sdk)?;
+        let heartbeat = heartbeat.map_or(default, |h| (!h.is_zero()).then_some(h));
+        runner = Some(
+            runner
+                .unwrap_or_else(|| JobRunner::new(Arc::clone(&backend)))
+                .with_backend(backend, heartbeat),
+        );
+    }
+    Ok(runner.ok_or("no backend is configured")?)
 }
 
 fn names(value: Option<String>, problems: &mut Vec<String>) -> Vec<String> {
