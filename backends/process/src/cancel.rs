@@ -153,8 +153,7 @@ async fn end_without_shim(
     loop {
         let left = remains(directory, worker.as_ref()).await?;
         let killing = Instant::now() > kill_at;
-        // One look may miss a process: the environment is empty for a moment in the middle of
-        // an exec, and who is forked behind the look's back is not seen.
+        // One look may miss a process: one that is forked behind the look's back.
         let is_empty = was_empty && left.is_empty();
         was_empty = left.is_empty();
         if is_empty || Instant::now() > give_up_at {

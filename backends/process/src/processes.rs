@@ -112,6 +112,7 @@ mod linux {
     use std::collections::HashMap;
     use std::fs;
     use std::sync::OnceLock;
+    use std::time::Duration;
 
     use super::Identity;
 
@@ -119,8 +120,12 @@ mod linux {
     struct Stat {
         state: u8,
         parent: u32,
+        flags: u32,
         started: u64,
     }
+
+    /// In [`Stat::flags`]: a thread of the kernel (`PF_KTHREAD` in the kernel's `sched.h`).
+    const KERNEL_THREAD: u32 = 0x0020_0000;
 
     impl Stat {
         fn read(pid: u32) -> Option<Self> {
@@ -136,10 +141,12 @@ mod linux {
                 .split_ascii_whitespace();
             let state = *fields.next()?.as_bytes().first()?;
             let parent = fields.next()?.parse().ok()?;
-            let started = fields.nth(17)?.parse().ok()?;
+            let flags = fields.nth(4)?.parse().ok()?;
+            let started = fields.nth(12)?.parse().ok()?;
             Some(Self {
                 state,
                 parent,
+                flags,
                 started,
             })
         }
@@ -192,11 +199,7 @@ mod linux {
             for (pid, stat) in children.remove(&parent).unwrap_or_default() {
                 parents.push(pid);
                 if stat.is_running() {
-                    found.push(Identity {
-                        boot: boot_id().to_owned(),
-                        pid,
-                        started: stat.started,
-                    });
+                    found.push(identity(pid, &stat));
                 }
             }
         }
@@ -213,15 +216,41 @@ mod linux {
             .filter(|pid| *pid != own)
             .filter_map(|pid| {
                 // Taken before the environment is read, so that it is not a successor's.
-                let identity = Identity::of(pid)?;
-                let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-                environment
+                let stat = Stat::read(pid).filter(Stat::is_running)?;
+                environment(pid, &stat)?
                     .split(|&b| b == 0)
                     .any(|variable| variable == wanted.as_bytes())
-                    .then_some(identity)
+                    .then_some(identity(pid, &stat))
             })
             .filter(Identity::is_alive)
             .collect()
+    }
+
+    /// The variables that a process was given, each with a NUL behind it; `None` where they
+    /// cannot be read.
+    ///
+    /// In the middle of an exec they are missing for some microseconds, and a process that is
+    /// overlooked because of that may be left behind: what is empty is read again.
+    fn environment(pid: u32, stat: &Stat) -> Option<Vec<u8>> {
+        if stat.flags & KERNEL_THREAD != 0 {
+            return None;
+        }
+        for _ in 0..5 {
+            let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+            if !environment.is_empty() {
+                return Some(environment);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        None
+    }
+
+    fn identity(pid: u32, stat: &Stat) -> Identity {
+        Identity {
+            boot: boot_id().to_owned(),
+            pid,
+            started: stat.started,
+        }
     }
 
     #[cfg(test)]
@@ -232,7 +261,8 @@ mod linux {
         fn a_program_name_with_brackets_and_spaces_does_not_shift_the_fields() {
             let line = b"7 (a) S 1 (b) R 42 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 10 11";
             let stat = Stat::parse(line).unwrap();
-            assert_eq!((stat.state, stat.parent, stat.started), (b'R', 42, 98765));
+            assert_eq!((stat.state, stat.parent), (b'R', 42));
+            assert_eq!((stat.flags, stat.started), (4_194_560, 98765));
             assert!(Stat::parse(b"7 (a) S 1").is_none());
             assert!(Stat::parse(b"").is_none());
         }
@@ -317,13 +347,7 @@ mod tests {
             .env("LONGHAUL_CARRIED", &value)
             .spawn()
             .unwrap();
-        // The kernel shows the variables a moment after the program has begun to run.
-        let found = loop {
-            let found = carrying("LONGHAUL_CARRIED", &value);
-            if !found.is_empty() || child.try_wait().unwrap().is_some() {
-                break found;
-            }
-        };
+        let found = carrying("LONGHAUL_CARRIED", &value);
         child.kill().unwrap();
         child.wait().unwrap();
         let pids: Vec<u32> = found.iter().map(Identity::pid).collect();
