@@ -58,6 +58,13 @@ async fn handler(event: Value, ctx: DurableContext) -> Result<Value, BoxError> {
             crash_once(&event);
             Ok(json!("survived"))
         }
+        "hold" => {
+            ctx.step(|_| async { Ok(()) }).name("before").await?;
+            while !std::path::Path::new(event["marker"].as_str().unwrap_or_default()).exists() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(json!("held"))
+        }
         "sleep" => {
             tokio::time::sleep(Duration::from_secs(3_600)).await;
             Ok(Value::Null)

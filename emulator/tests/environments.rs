@@ -419,3 +419,30 @@ async fn a_handler_in_this_process_may_fail_panic_and_hang_like_a_binary() {
         service.shutdown().await;
     }
 }
+
+#[tokio::test]
+async fn what_a_crashed_function_started_goes_with_it() {
+    let state = tempfile::tempdir().unwrap();
+    let child = state.path().join("child");
+    let script = format!(
+        "sleep 600 & echo $! > {0}.part && mv {0}.part {0}; exit 1",
+        child.display()
+    );
+    let function = FunctionConfig::process("job", "/bin/sh", ["-c", &script]);
+    let service = Service::start(config(&state).function(function))
+        .await
+        .unwrap();
+    let client = client(&service.url());
+    let arn = invoke(&client, json!({})).await;
+    ended(&client, &arn).await;
+    let pid: u32 = std::fs::read_to_string(&child)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    until("the end of the grandchild", || async {
+        is_gone(pid).then_some(())
+    })
+    .await;
+    service.shutdown().await;
+}

@@ -3,6 +3,8 @@
 mod calls;
 mod invocations;
 mod job;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

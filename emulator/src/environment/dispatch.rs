@@ -19,6 +19,7 @@ use crate::model::Timestamp;
 use crate::service::ServiceEvent;
 use crate::store::StateFolder;
 
+use super::leftovers::Leftovers;
 use super::log::FunctionLog;
 use super::process::{Place, Process};
 use super::{Invocation, InvocationError, InvocationHandler};
@@ -70,6 +71,11 @@ impl Pool {
 
 impl Dispatcher {
     pub(crate) fn new(parts: &DispatcherParts<'_>) -> Result<Arc<Self>, ServiceError> {
+        let unusable = |source| ServiceError::StateDir {
+            path: parts.folder.environments(),
+            source,
+        };
+        let leftovers = Leftovers::clear(&parts.folder.environments()).map_err(unusable)?;
         let mut pools = HashMap::new();
         for function in parts.functions.iter() {
             let log =
@@ -85,6 +91,7 @@ impl Dispatcher {
                 endpoint: parts.endpoint.to_owned(),
                 access_key_id: parts.access_key_id.to_owned(),
                 log: FunctionLog::new(log),
+                leftovers: leftovers.clone(),
             };
             let slots = Semaphore::new(function.max_environments.min(Semaphore::MAX_PERMITS));
             let pool = Pool {

@@ -1,7 +1,9 @@
 //! Execution environments: where functions run, one invocation at a time in each.
 
 mod dispatch;
+mod leftovers;
 mod log;
+mod peer;
 mod process;
 mod runtime_api;
 

@@ -3,13 +3,15 @@
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{FunctionConfig, Lifetime, Program};
 use crate::model::Timestamp;
 
+use super::leftovers::{Leftovers, Noted};
 use super::log::FunctionLog;
 use super::runtime_api::{Report, RuntimeApi};
 use super::{Invocation, InvocationError};
@@ -37,6 +39,7 @@ pub(super) struct Place {
     pub(super) endpoint: String,
     pub(super) access_key_id: String,
     pub(super) log: FunctionLog,
+    pub(super) leftovers: Leftovers,
 }
 
 /// One process. Dropping it kills its process group.
@@ -45,6 +48,8 @@ pub(super) struct Process {
     api: RuntimeApi,
     child: Child,
     group: Option<Pid>,
+    exit: Option<ExitSignal>,
+    _note: Option<Noted>,
     lifetime: Lifetime,
     ready: bool,
     frozen: bool,
@@ -97,6 +102,7 @@ impl Process {
         if let Some(stderr) = child.stderr.take() {
             place.log.capture(stderr);
         }
+        let note = child.id().and_then(|id| place.leftovers.note(id));
         let group = child
             .id()
             .and_then(|id| i32::try_from(id).ok())
@@ -104,7 +110,9 @@ impl Process {
         Ok(Self {
             api,
             child,
+            exit: group.and_then(ExitSignal::of),
             group,
+            _note: note,
             lifetime: function.lifetime,
             ready: false,
             frozen: false,
@@ -128,7 +136,7 @@ impl Process {
                     Report::InitFailed(error) => return Err(error),
                     Report::Answered(..) | Report::Failed(..) => {}
                 },
-                status = self.child.wait() => return Err(exit_error(status, None)),
+                status = exited(&mut self.child, &self.exit, self.group) => return Err(exit_error(status, None)),
                 () = clock.sleep_until(deadline) => {
                     return Err(InvocationError::new("Sandbox.Timedout", "the function did not become ready in time"));
                 }
@@ -171,7 +179,7 @@ impl Process {
                     Report::InitFailed(error) => return failed(error),
                     Report::Ready | Report::Answered(..) | Report::Failed(..) => {}
                 },
-                status = self.child.wait() => return failed(exit_error(status, Some(&request_id))),
+                status = exited(&mut self.child, &self.exit, self.group) => return failed(exit_error(status, Some(&request_id))),
                 () = clock.sleep_until(deadline) => {
                     let message = format!("{} {request_id} Task timed out after {seconds:.2} seconds", clock.now());
                     return failed(InvocationError::new("Sandbox.Timedout", message));
@@ -196,6 +204,9 @@ impl Process {
 
     /// True while the process has not ended.
     pub(super) fn is_alive(&mut self) -> bool {
+        if self.exit.as_ref().is_some_and(ExitSignal::is_ready) {
+            self.signal(Signal::KILL);
+        }
         matches!(self.child.try_wait(), Ok(None))
     }
 
@@ -219,6 +230,60 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
+    }
+}
+
+/// Waits for the process to end, and ends what is left of its group.
+///
+/// The group is signalled before its leader is waited for: until then its number cannot be another's.
+async fn exited(
+    child: &mut Child,
+    exit: &Option<ExitSignal>,
+    group: Option<Pid>,
+) -> std::io::Result<ExitStatus> {
+    if let (Some(exit), Some(group)) = (exit, group)
+        && child.id().is_some()
+    {
+        exit.wait().await;
+        // An error means that nobody else is in it.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    child.wait().await
+}
+
+/// Becomes ready when a process has ended, and leaves it to be waited for.
+#[derive(Debug)]
+struct ExitSignal {
+    ended: CancellationToken,
+}
+
+impl ExitSignal {
+    /// Watches `process` from a thread of its own, which ends with it: there is no other safe way that does not wait for it.
+    fn of(process: Pid) -> Option<Self> {
+        let ended = CancellationToken::new();
+        let signal = ended.clone();
+        let watch = move || {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            // Interrupted only by signals with handlers, of which a library knows nothing.
+            while matches!(
+                waitid(WaitId::Pid(process), options),
+                Err(rustix::io::Errno::INTR)
+            ) {}
+            signal.cancel();
+        };
+        let thread = std::thread::Builder::new()
+            .name("durable-exit".to_owned())
+            .stack_size(64 * 1024)
+            .spawn(watch);
+        thread.ok().map(|_| Self { ended })
+    }
+
+    async fn wait(&self) {
+        self.ended.cancelled().await;
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ended.is_cancelled()
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::peer::is_own_user;
 use super::{Invocation, InvocationError};
 
 /// The largest answer of a function, in bytes: 6 MB and room for the envelope, as on AWS.
@@ -91,16 +92,23 @@ impl Drop for RuntimeApi {
 
 async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::debug!(%error, "a connection to a Runtime API was not accepted");
                     continue;
                 }
             },
         };
+        if !stream
+            .local_addr()
+            .is_ok_and(|local| is_own_user(peer, local))
+        {
+            tracing::warn!("a program of another user was turned away from a Runtime API");
+            continue;
+        }
         let shared = Arc::clone(&shared);
         let stop = stop.clone();
         tokio::spawn(async move {

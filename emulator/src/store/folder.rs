@@ -73,6 +73,11 @@ impl StateFolder {
             .open(folder.join(format!("{function}.log")))
     }
 
+    /// Where the processes that run are written down.
+    pub(crate) fn environments(&self) -> PathBuf {
+        self.path.join("environments")
+    }
+
     /// Where the functions' logs are.
     pub(crate) fn logs(&self) -> PathBuf {
         self.path.join("logs")

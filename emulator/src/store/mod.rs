@@ -50,54 +50,84 @@ fn classify(path: &Path, error: rusqlite::Error) -> ServiceError {
     }
 }
 
+/// The largest database that is read through at the start, in bytes. That takes about a second for each of them; damage in a
+/// larger one is found where it is read.
+const CHECKED: i64 = 256 * 1024 * 1024;
+
+enum Found {
+    Version(i64),
+    Damage(String),
+}
+
+fn look(connection: &Connection) -> Result<Found, rusqlite::Error> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    let size: i64 = connection.query_row(
+        "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+        [],
+        |row| row.get(0),
+    )?;
+    if size <= CHECKED {
+        let verdict: String =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Ok(Found::Damage(verdict));
+        }
+    }
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map(Found::Version)
+}
+
+fn prepare(connection: &mut Connection) -> Result<(), rusqlite::Error> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    schema::migrate(connection)
+}
+
 impl Store {
     /// Opens, and if need be makes or migrates, the database of a state folder that this process holds.
+    ///
+    /// Looked at before anything is changed: a damaged database, or one of a newer program, stays as it is.
     pub(crate) fn open(folder: &StateFolder) -> Result<Self, ServiceError> {
         let path = folder.database()?;
-        let open = || -> Result<(Connection, Result<(), i64>), rusqlite::Error> {
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let mut connection = Connection::open_with_flags(&path, flags)?;
-            connection.busy_timeout(Duration::from_secs(5))?;
-            connection.set_prepared_statement_cache_capacity(STATEMENTS);
-            // Looked at before anything is changed: a newer or a damaged database stays as it is.
-            let found: i64 =
-                connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            if found > schema::VERSION {
-                return Ok((connection, Err(found)));
+        let broken = |error| classify(&path, error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(&path, flags).map_err(broken)?;
+        let found = look(&connection).map_err(broken)?;
+        match found {
+            Found::Version(version) if version > schema::VERSION => {
+                return Err(ServiceError::NewerSchema {
+                    path,
+                    found: version,
+                    known: schema::VERSION,
+                });
             }
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
-            connection.pragma_update(None, "foreign_keys", true)?;
-            let migrated = schema::migrate(&mut connection)?;
-            Ok((connection, migrated))
-        };
-        let (connection, migrated) = open().map_err(|error| classify(&path, error))?;
-        if let Err(found) = migrated {
-            return Err(ServiceError::NewerSchema {
-                path,
-                found,
-                known: schema::VERSION,
-            });
+            Found::Version(_) => {}
+            Found::Damage(verdict) => {
+                return Err(ServiceError::Corrupt {
+                    path,
+                    source: verdict.into(),
+                });
+            }
         }
-        let store = Self { connection, path };
-        store.check()?;
-        Ok(store)
+        prepare(&mut connection).map_err(broken)?;
+        Ok(Self { connection, path })
     }
 
-    /// A quick look at the whole file, so that damage is found before anything is written.
-    fn check(&self) -> Result<(), ServiceError> {
-        let verdict: String = self
+    /// Lets the database grow by so many pages only, as a full disk would.
+    #[cfg(test)]
+    pub(crate) fn limit_growth(&self, pages: i64) -> Result<(), StoreError> {
+        let now: i64 = self
             .connection
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(|error| classify(&self.path, error))?;
-        if verdict == "ok" {
-            Ok(())
-        } else {
-            Err(ServiceError::Corrupt {
-                path: self.path.clone(),
-                source: verdict.into(),
-            })
-        }
+            .pragma_query_value(None, "page_count", |row| row.get(0))?;
+        self.connection.query_row(
+            &format!("PRAGMA max_page_count = {}", now + pages),
+            [],
+            |row| row.get::<_, i64>(0),
+        )?;
+        Ok(())
     }
 
     pub(crate) fn path(&self) -> &Path {

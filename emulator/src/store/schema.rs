@@ -1,6 +1,6 @@
 //! The database's shape, its version, and how an older one becomes the current one.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 /// The newest schema this program knows. Kept in SQLite's `user_version`.
 pub(crate) const VERSION: i64 = 1;
@@ -67,21 +67,19 @@ const MIGRATIONS: [&str; VERSION as usize] = [
     ",
 ];
 
-/// Brings the database to [`VERSION`], or says which newer version it has.
-pub(crate) fn migrate(connection: &mut Connection) -> Result<Result<(), i64>, rusqlite::Error> {
-    let transaction =
-        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+/// Brings a database of an older version, or an empty one, to [`VERSION`].
+pub(crate) fn migrate(connection: &mut Connection) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let Some(pending) = usize::try_from(found)
+    let pending = usize::try_from(found)
         .ok()
         .and_then(|found| MIGRATIONS.get(found..))
-    else {
-        return Ok(Err(found));
-    };
+        .unwrap_or_default();
     for migration in pending {
         transaction.execute_batch(migration)?;
     }
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.commit()?;
-    Ok(Ok(()))
+    if !pending.is_empty() {
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()
 }

@@ -9,6 +9,7 @@
 
 pub(crate) mod handler;
 pub(crate) mod raw;
+pub(crate) mod service;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -24,16 +25,20 @@ use tempfile::TempDir;
 /// The longest any test waits for anything.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
-/// A program of `examples/`, which `cargo test` builds beside the tests.
+/// A program of `examples/`. A plain `cargo test` builds them beside the tests; `cargo test --test NAME` does not.
 pub(crate) fn example(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().expect("the test's own path");
     path.pop();
     path.pop();
     path.push("examples");
     path.push(name);
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("examples")
+        .join(format!("{name}.rs"));
+    let changed = |path: &PathBuf| std::fs::metadata(path).and_then(|it| it.modified()).ok();
     assert!(
-        path.exists(),
-        "{} is missing: run the whole of `cargo test -p longhaul-emulator`",
+        changed(&path) >= changed(&source),
+        "{} is not up to date: run `cargo build -p longhaul-emulator --examples`",
         path.display()
     );
     path
