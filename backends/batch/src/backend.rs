@@ -24,8 +24,9 @@ use crate::{BatchConfig, NAME, job_name, job_status, request};
 /// The longest reason of a `TerminateJob`, in characters (Batch API).
 const MAX_REASON: usize = 1024;
 
-/// The reason that the second job of one start is stopped with.
-const TWIN: &str = "longhaul: another job was submitted for the same start";
+/// The reason that the second job of one start is stopped with. Its end says nothing of the start:
+/// the first job has the same callback token and runs on.
+pub const TWIN_REASON: &str = "longhaul: another job was submitted for the same start";
 
 /// Runs jobs on AWS Batch. See the [crate's documentation](crate) for what it needs and what it
 /// promises.
@@ -128,7 +129,7 @@ impl BatchBackend {
         let first = jobs.next();
         for twin in jobs.filter(|job| !job.over) {
             tracing::warn!(job_id = %twin.id, name = %twin.name, "stopping the second job of one start");
-            self.terminate(&twin.id, TWIN)
+            self.terminate(&twin.id, TWIN_REASON)
                 .await
                 .map_err(|error| (Call::Terminate, error))?;
         }

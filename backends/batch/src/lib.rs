@@ -165,7 +165,7 @@ mod tags;
 
 use std::time::Duration;
 
-pub use backend::BatchBackend;
+pub use backend::{BatchBackend, TWIN_REASON};
 pub use config::{BatchConfig, ConfigErrors, DEFAULT_LOG_GROUP};
 pub use facts::{AttemptFacts, BatchState, ContainerFacts, JobFacts, LogConfiguration};
 pub use name::{job_name, parse_job_name};
