@@ -1,8 +1,8 @@
 """Plays Fargate and the callback API for one container, in a network of its own.
 
-Reads from standard input what to run and how to answer, and writes to standard output what it saw. Runs in a
-fresh network namespace (`run`), so that the credentials are where they are in a task, at 169.254.170.2, and
-the container reaches nothing else.
+Reads from standard input what to run and how to answer, and writes to standard output what it saw. Runs in fresh
+network and mount namespaces (`run`), so that the credentials are where they are in a task, at 169.254.170.2, the
+API has its real name, and the container reaches nothing else.
 """
 
 import fcntl
@@ -11,11 +11,14 @@ import json
 import os
 import pathlib
 import queue
+import resource
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 
 from botocore.auth import SigV4Auth
@@ -31,15 +34,19 @@ ROLE = {
     "Expiration": "2099-01-01T00:00:00Z",
 }
 REGION = "eu-west-1"
+API = f"lambda.{REGION}.amazonaws.com"
 AGENT = "169.254.170.2"
 AGENT_PATH = "/v2/credentials/role-of-the-task"
 
 
-def run(command, environment, answers=(), terminate_at=None, seconds=60):
-    """Runs `command` as a task's container. Returns its exit code, its output, and the calls that it made.
+def run(command, environment, answers=(), terminate_at=None, seconds=60, certificate=None, root=None):
+    """Runs `command` as a task's container. Returns its exit code, its output, the calls that it made, and the most
+    memory that it had at once, in KiB.
 
     `answers` are the answers to its calls in turn, each `[status, error type]`; after the last it is `[200, None]`.
-    At the call of the kind `terminate_at` the container gets a SIGTERM.
+    At the call of the kind `terminate_at` the container gets a SIGTERM. With a `certificate` (a PEM file with its
+    key) the API is found by its real name, over TLS; else the environment names it on loopback. With a `root` the
+    container sees nothing but that folder.
     """
     order = {
         "command": command,
@@ -47,10 +54,12 @@ def run(command, environment, answers=(), terminate_at=None, seconds=60):
         "answers": list(answers),
         "terminate_at": terminate_at,
         "seconds": seconds,
+        "certificate": certificate and str(certificate),
+        "root": root and str(root),
     }
     here = [sys.executable, str(pathlib.Path(__file__).resolve())]
     done = subprocess.run(
-        ["unshare", "--map-root-user", "--net", *here],
+        ["unshare", "--map-root-user", "--net", "--mount", *here],
         input=json.dumps(order),
         capture_output=True,
         text=True,
@@ -64,7 +73,7 @@ def run(command, environment, answers=(), terminate_at=None, seconds=60):
 def signature_is_right(method, path, headers, body):
     """Whether botocore signs this request the same way."""
     scheme, _, rest = headers.get("authorization", "").partition(" ")
-    parts = dict(part.split("=", 1) for part in rest.split(", ") if "=" in part)
+    parts = dict(part.strip().split("=", 1) for part in rest.split(",") if "=" in part)
     if scheme != "AWS4-HMAC-SHA256" or {"Credential", "SignedHeaders", "Signature"} - set(parts):
         return False
     wanted = f"{ROLE['AccessKeyId']}/{headers.get('x-amz-date', '')[:8]}/{REGION}/lambda/aws4_request"
@@ -88,6 +97,27 @@ def loopback_up():
             fcntl.ioctl(control, 0x8914, struct.pack("16sh14x", name, 0x1 | 0x40))  # SIOCSIFFLAGS: up, running
 
 
+def resolve_here():
+    """Has every name asked of 127.0.0.1, where it is answered with 127.0.0.1."""
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as config:
+        config.write("nameserver 127.0.0.1\n")
+        config.flush()
+        subprocess.run(["mount", "--bind", config.name, "/etc/resolv.conf"], check=True)
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 53))
+
+    def serve():
+        while True:
+            query, peer = server.recvfrom(512)
+            end = query.index(b"\0", 12) + 5
+            is_a = query[end - 4 : end - 2] == b"\0\1"
+            answer = b"\xc0\x0c" + struct.pack(">HHIH4s", 1, 1, 60, 4, socket.inet_aton("127.0.0.1")) if is_a else b""
+            header = query[:2] + struct.pack(">HHHHH", 0x8180, 1, 1 if is_a else 0, 0, 0)
+            server.sendto(header + query[12:end] + answer, peer)
+
+    threading.Thread(target=serve, daemon=True).start()
+
+
 def agent():
     """The credentials endpoint of the ECS agent."""
 
@@ -105,7 +135,7 @@ def agent():
     return http.server.ThreadingHTTPServer((AGENT, 80), Agent)
 
 
-def callbacks(answers, calls, seen):
+def callbacks(port, answers, calls, seen):
     """The callback API. Only what is signed is heard."""
 
     class Callbacks(http.server.BaseHTTPRequestHandler):
@@ -114,12 +144,13 @@ def callbacks(answers, calls, seen):
         def do_POST(self):
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = self.rfile.read(int(headers.get("content-length", 0)))
+            call = {"path": self.path, "host": headers.get("host"), "type": headers.get("content-type")}
             if signature_is_right("POST", self.path, headers, body):
-                calls.append({"path": self.path, "type": headers.get("content-type"), "body": body.decode()})
+                calls.append({**call, "body": body.decode()})
                 status, error = answers.pop(0) if answers else (200, None)
             else:
                 status, error = 403, "InvalidSignatureException"
-                calls.append({"path": self.path, "refused": error})
+                calls.append({**call, "refused": error})
             self.send_response(status)
             if error:
                 self.send_header("x-amzn-errortype", error)
@@ -130,25 +161,34 @@ def callbacks(answers, calls, seen):
         def log_message(self, *_):
             pass
 
-    return http.server.ThreadingHTTPServer(("127.0.0.1", 0), Callbacks)
+    return http.server.ThreadingHTTPServer(("127.0.0.1", port), Callbacks)
 
 
 def main():
     order = json.load(sys.stdin)
     loopback_up()
     calls, seen = [], queue.Queue()
-    servers = [agent(), callbacks(order["answers"], calls, seen)]
-    for server in servers:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    api = callbacks(443 if order["certificate"] else 0, order["answers"], calls, seen)
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "AWS_REGION": REGION,
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": AGENT_PATH,
-        "AWS_ENDPOINT_URL_LAMBDA": f"http://127.0.0.1:{servers[1].server_port}",
-        **order["environment"],
     }
+    if order["certificate"]:
+        resolve_here()
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(order["certificate"])
+        api.socket = tls.wrap_socket(api.socket, server_side=True)
+    else:
+        environment["AWS_ENDPOINT_URL_LAMBDA"] = f"http://127.0.0.1:{api.server_port}"
+    for server in (agent(), api):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
     container = subprocess.Popen(
-        order["command"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        (["chroot", order["root"]] if order["root"] else []) + order["command"],
+        env={**environment, **order["environment"]},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     try:
         while order["terminate_at"] and seen.get(timeout=order["seconds"]) != order["terminate_at"]:
@@ -158,7 +198,8 @@ def main():
         output, _ = container.communicate(timeout=order["seconds"])
     finally:
         container.kill()
-    json.dump({"code": container.returncode, "output": output, "calls": calls}, sys.stdout)
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    json.dump({"code": container.returncode, "output": output, "calls": calls, "memory": memory}, sys.stdout)
 
 
 if __name__ == "__main__":

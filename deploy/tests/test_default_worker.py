@@ -123,3 +123,12 @@ def test_the_fake_hears_what_boto_signs_and_nothing_that_is_changed_on_the_way()
 
 def test_it_is_python_that_the_image_reads():
     ast.parse(WORKER.read_text(), feature_version=(3, 12))
+
+
+def test_it_finds_the_api_by_its_name_and_trusts_it_by_its_certificate(tls):
+    certificate, authority = tls
+    command = [sys.executable, "-u", "-c", WORKER.read_text()]
+    environment = {"CALLBACK_ID": CALLBACK, "PROCESSING_TIME": "0", "SSL_CERT_FILE": str(authority)}
+    done = fargate.run(command, environment, certificate=certificate)
+    assert (done["code"], verbs(done)) == (0, ["succeed"]), done
+    assert done["calls"][0]["host"] == "lambda.eu-west-1.amazonaws.com"

@@ -59,7 +59,7 @@ AGENT_WITH_PRIVATE_IMAGE = {
 EVERYTHING = {
     "Backends": "ecs,batch",
     "WorkerImage": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/render:3",
-    "WorkerRepositoryArn": "arn:aws:ecr:eu-west-1:123456789012:repository/render",
+    "RepositoryArns": "arn:aws:ecr:eu-west-1:123456789012:repository/render,arn:aws:ecr:eu-west-1:123456789012:repository/longhaul",
 }
 
 
@@ -114,23 +114,30 @@ def test_the_calls_that_are_known_here_are_those_of_the_code():
         in_code = {call for use in ("start", "cancel", "describe", "list") for call in rust.reached(folder, use, API_CALL[folder])}
         assert in_code == set(known), folder
         named = {action.split(":")[1] for action in set().union(*known.values())} - {"TagResource", "PassRole"}
-        operations = {"".join(part.title() for part in name.split("_")) for name in rust.sdk_operations(folder)}
+        operations = {operation(name).split(":")[1] for name in rust.sdk_operations(folder)}
         assert operations == named, folder
 
 
+def test_the_functions_use_of_a_backend_what_is_said_here():
+    trait = r"backend\s*\.\s*(start|describe|cancel|list)\("
+    assert rust.reached("lambda/src", "handle", trait) == set(USES["HandlerRole"])
+    assert rust.reached("lambda/src", "cancel_all", trait) == set(USES["ReconcilerRole"])
+    texts = [rust.source(path) for path in rust.sources("lambda/src/reconciler")]
+    used = {name for text in texts for name in re.findall(r"\.(start|describe|cancel|list|cancel_all|run)\(", text)}
+    assert used - {"run"} == {"cancel_all"}, "the reconciler acts on backends through cancel_all only"
+
+
+def operation(name):
+    return "lambda:" + "".join(part.title() for part in name.split("_"))
+
+
 def test_the_worker_calls_the_three_callbacks_and_nothing_else():
-    assert rust.sdk_operations("workers/src") == {
-        "send_durable_execution_callback_success",
-        "send_durable_execution_callback_failure",
-        "send_durable_execution_callback_heartbeat",
-    }
+    assert {operation(name) for name in rust.sdk_operations("workers/src")} == CALLBACKS
 
 
 def test_the_durable_sdk_calls_checkpoint_and_state():
     client = rust.sdk_crate("aws-durable-execution-sdk") / "client.rs"
-    assert rust.sdk_operations(client) >= {"checkpoint_durable_execution", "get_durable_execution_state"}
-    durable = {name for name in rust.sdk_operations(client) if "durable" in name}
-    assert durable == {"checkpoint_durable_execution", "get_durable_execution_state"}
+    assert {operation(name) for name in rust.sdk_operations(client) if "durable" in name} == EXECUTIONS
 
 
 def test_the_handler_is_allowed_what_it_calls_and_nothing_else():
@@ -141,7 +148,9 @@ def test_the_handler_is_allowed_what_it_calls_and_nothing_else():
 
 
 def test_the_reconciler_is_allowed_what_it_calls_and_nothing_else():
-    ecs = {"lambda:SendDurableExecutionCallbackFailure"} | LAMBDA | calls("backends/ecs/src", "ReconcilerRole")
+    told = {operation(name) for name in rust.sdk_operations("lambda/src/reconciler")}
+    assert "lambda:SendDurableExecutionCallbackFailure" in told
+    ecs = told | LAMBDA | calls("backends/ecs/src", "ReconcilerRole")
     assert actions(stack.Stack(), "ReconcilerRole") == ecs
     both = ecs | calls("backends/batch/src", "ReconcilerRole")
     assert actions(stack.Stack(**EVERYTHING), "ReconcilerRole") == both

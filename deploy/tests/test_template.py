@@ -17,7 +17,7 @@ BOTH = {"Backends": "ecs,batch"}
 OWN = {"SubnetIds": "subnet-0a1b2c3d,subnet-4e5f6a7b", "SecurityGroupIds": "sg-0a1b2c3d,sg-4e5f6a7b"}
 READ = ("lambda/src", "backends/ecs/src/config", "backends/batch/src/config.rs", "payloads/src")
 # Set already for code that is still to come: take a name out here when the code reads it.
-AHEAD = {"LONGHAUL_FUNCTION", "LONGHAUL_PAYLOAD_STORE"}
+AHEAD = {"LONGHAUL_PAYLOAD_STORE"}
 
 
 def variables(of, function):
@@ -139,8 +139,9 @@ def test_every_parameter_of_the_handler_makes_another_version():
     # Lambda makes a version only of a function that has changed.
     handler = template["Resources"]["Handler"]["Properties"]
     assert handler["Environment"]["Variables"]["ECS_TASK_DEFINITION"] == {"Ref": "WorkerTask"}
-    label = template["Resources"]["WorkerTask"]["Properties"]["ContainerDefinitions"][0]["DockerLabels"]
-    named = set(re.findall(r"\$\{(\w+)\}", label["longhaul.handler"]["Fn::Sub"]))
+    containers = template["Resources"]["WorkerTask"]["Properties"]["ContainerDefinitions"]
+    worker = next(container for container in containers if container.get("Name") == "worker")
+    named = set(re.findall(r"\$\{(\w+)\}", worker["DockerLabels"]["longhaul.handler"]["Fn::Sub"]))
     needed = parameters_of(template, handler, set())
     assert needed >= {"JobSpec", "SubnetIds", "Backends", "LogLevel", "VpcCidr", "ExecutionTimeout"}
     assert needed <= named
@@ -198,6 +199,22 @@ def test_an_own_command_replaces_that_of_the_image(image, expected):
         assert "User" not in container
 
 
+def test_a_supervisor_is_put_in_front_of_an_image_that_knows_nothing_of_callbacks():
+    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/longhaul:install"
+    of = stack.Stack(SupervisorImage=image, WorkerImage="render:3", WorkerCommand="render,--quality,high")
+    task = of.properties("WorkerTask")
+    first, worker = task["ContainerDefinitions"]
+    assert (first["Image"], first["Essential"]) == (image, False)
+    assert worker["DependsOn"] == [{"ContainerName": first["Name"], "Condition": "SUCCESS"}]
+    assert worker["EntryPoint"] == ["/longhaul/longhaul-worker", "run", "--"]
+    assert worker["Command"] == ["render", "--quality", "high"]
+    (volume,) = task["Volumes"]
+    for container, read_only in [(first, False), (worker, True)]:
+        (mount,) = container["MountPoints"]
+        assert mount == {"SourceVolume": volume["Name"], "ContainerPath": "/longhaul", "ReadOnly": read_only}
+    assert [c["Name"] for c in stack.Stack().properties("WorkerTask")["ContainerDefinitions"]] == ["worker"]
+
+
 def test_a_container_knows_its_region():
     for container in containers():
         assert {"Name": "AWS_REGION", "Value": stack.REGION} in container["Environment"]
@@ -242,6 +259,8 @@ def test_a_rule_says_what_is_missing():
         ({"SubnetIds": OWN["SubnetIds"]}, "SecurityGroupIds is missing"),
         ({"SecurityGroupIds": OWN["SecurityGroupIds"]}, "SubnetIds is missing"),
         ({"AssignPublicIp": "DISABLED"}, "SubnetIds is missing"),
+        ({"SupervisorImage": "l", "WorkerImage": "r"}, "WorkerCommand is missing"),
+        ({"SupervisorImage": "l", "WorkerCommand": "r"}, "WorkerImage is missing"),
     ]:
         (said,) = stack.Stack(**parameters).broken_rules()
         assert said.startswith(missing)
@@ -261,6 +280,11 @@ def test_every_default_is_a_value_that_is_allowed():
         ("SubnetIds", ["subnet-0a1b2c3d", "subnet-0a,subnet-1b"], ["subnet-0a, subnet-1b", "vpc-1", "subnet-0a,"]),
         ("SecurityGroupIds", ["sg-0a1b2c3d", "sg-0a,sg-1b"], ["sg-" + ",sg-".join("abcdef"), "subnet-0a"]),
         ("Heartbeat", ["", "90s", "1h 30m", "0s"], ["soon", "90", "-1s"]),
+        (
+            "RepositoryArns",
+            ["", ",".join(["arn:aws:ecr:eu-west-1:123456789012:repository/team/a"] * 2)],
+            ["arn:aws:ecr:eu-west-1:123456789012:repository/*", "render:3"],
+        ),
         ("VpcCidr", ["10.0.0.0/16", "10.1.0.0/23"], ["10.0.0.0/24", "10.0.0.0/8", "10.0.0.0"]),
     ],
 )

@@ -1,0 +1,106 @@
+"""The supervisor is one file that needs no other: it works in an image that holds nothing else."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import fargate
+import pytest
+import rust
+from test_default_worker import BASE, CALLBACK
+
+# What deploy/build-worker made.
+WORKER = os.environ.get("LONGHAUL_STATIC_WORKER")
+needs_the_worker = pytest.mark.skipif(not WORKER, reason="LONGHAUL_STATIC_WORKER names no build of deploy/build-worker")
+
+
+@pytest.fixture
+def root(tmp_path, tls):
+    """An image of the supervisor and the authorities that it trusts, with the folder for results that workers/Dockerfile has."""
+    (tmp_path / "etc/ssl/certs").mkdir(parents=True)
+    shutil.copy(tls[1], tmp_path / "etc/ssl/certs/ca-certificates.crt")
+    (tmp_path / "tmp").mkdir(mode=0o1777)
+    shutil.copy(WORKER, tmp_path / "longhaul-worker")
+    return tmp_path
+
+
+def supervise(root, tls, command, answers=(), terminate_at=None, **environment):
+    environment = {"CALLBACK_ID": CALLBACK, "LONGHAUL_HEARTBEAT_SECONDS": "30", **environment}
+    command = ["/longhaul-worker", "run", "--", *command]
+    done = fargate.run(command, environment, answers, terminate_at, certificate=tls[0], root=root)
+    assert CALLBACK not in done["output"]
+    assert not [call for call in done["calls"] if "refused" in call], done
+    return done
+
+
+@needs_the_worker
+def test_it_needs_no_other_file():
+    headers = subprocess.run(["readelf", "--wide", "--program-headers", "--dynamic", WORKER], capture_output=True, text=True)
+    assert headers.returncode == 0, headers.stderr
+    assert "INTERP" not in headers.stdout and "NEEDED" not in headers.stdout
+
+
+@needs_the_worker
+def test_alone_in_an_empty_root_it_completes_a_callback(root, tls, record_property):
+    done = supervise(root, tls, ["/longhaul-worker", "--version"])
+    assert done["code"] == 0, done
+    # The API was found by its name and believed by its certificate, and every call was signed with the task's role.
+    assert [call["path"] for call in done["calls"]] == [f"{BASE}/heartbeat", f"{BASE}/succeed"]
+    assert {call["host"] for call in done["calls"]} == {fargate.API}
+    assert done["calls"][1]["body"] == "null"
+    size = pathlib.Path(WORKER).stat().st_size
+    print(f"the supervisor alone: {size / 1e6:.2f} MB, {done['memory'] / 1024:.1f} MiB at most")
+    # Far above what was measured, and far below what would be noticed.
+    assert size < 16e6 and done["memory"] < 32 * 1024
+
+
+@needs_the_worker
+def test_alone_in_an_empty_root_it_reports_a_failure(root, tls):
+    done = supervise(root, tls, ["/longhaul-worker", "no-such-command"])
+    assert done["code"] == 2, done
+    failure = json.loads(done["calls"][-1]["body"])
+    assert failure["ErrorType"] == "Longhaul.Failed"
+    assert json.loads(failure["ErrorData"])["exit_code"] == 2
+
+
+@needs_the_worker
+def test_alone_in_an_empty_root_it_says_that_a_command_is_not_there(root, tls):
+    done = supervise(root, tls, ["/render"])
+    assert done["code"] == 127, done
+    assert json.loads(done["calls"][-1]["body"])["ErrorType"] == "Longhaul.FailedToStart"
+
+
+@needs_the_worker
+def test_an_authority_that_is_not_in_the_image_is_not_trusted(root, tls):
+    authority = root / "etc/ssl/certs/ca-certificates.crt"
+    shutil.copy("/etc/ssl/certs/ca-certificates.crt", authority)
+    done = supervise(root, tls, ["/longhaul-worker", "--version"], LONGHAUL_TIMEOUT_SECONDS="2")
+    assert (done["code"], done["calls"]) == (75, []), done
+
+
+def test_the_image_is_built_from_every_crate_of_the_workspace():
+    text = (rust.ROOT / "workers/Dockerfile").read_text()
+    members = re.search(r"^members = \[(.*?)\]", (rust.ROOT / "Cargo.toml").read_text(), re.M | re.S)[1]
+    wanted = {member.split("/")[0] for member in re.findall(r'"([^"]+)"', members)}
+    copied = set(re.findall(r"^COPY (\w+) \1$", text, re.M))
+    assert copied == wanted
+
+
+def test_the_image_is_built_by_the_script_that_is_tested_here_on_the_compiler_of_the_workspace():
+    text = (rust.ROOT / "workers/Dockerfile").read_text()
+    assert "deploy/build-worker /root-of-image/longhaul-worker" in text
+    version = re.search(r"rust:(\d+\.\d+)", text)[1]
+    least = re.search(r'^rust-version = "(\d+\.\d+)', (rust.ROOT / "Cargo.toml").read_text(), re.M)[1]
+    assert tuple(map(int, version.split("."))) >= tuple(map(int, least.split(".")))
+
+
+def test_the_image_ends_with_nothing_but_the_supervisor_and_its_authorities():
+    text = (rust.ROOT / "workers/Dockerfile").read_text()
+    last = text[text.rindex("\nFROM ") :]
+    assert last.startswith("\nFROM scratch\n")
+    assert re.findall(r"^USER (\S+)", last, re.M) == ["65532:65532"]
+    assert re.findall(r"^ENTRYPOINT (.*)", last, re.M) == ['["/longhaul-worker", "run", "--"]']
+    assert len(re.findall(r"^COPY ", last, re.M)) == 2
