@@ -9,13 +9,14 @@
 //! | `CALLBACK_ID` | the callback token |
 //! | `LONGHAUL_INPUT` | the job's input, JSON, when it travels inline |
 //! | `LONGHAUL_INPUT_URI` | else: where the input is in the payload store |
+//! | `LONGHAUL_INPUT_FILE` | where the supervisor put an input that came by reference, JSON; it sets `LONGHAUL_INPUT` as well when that is 100 KiB at most |
 //! | `LONGHAUL_PAYLOAD_STORE` | the base of the payload store, for results that do not travel inline; absent when there is none |
 //! | `LONGHAUL_RESULT_FILE` | where the command may write its result, JSON; set by the supervisor. No file means `null` |
 //! | `LONGHAUL_HEARTBEAT_SECONDS` | the heartbeat timeout; 0 means none |
 //! | `LONGHAUL_TIMEOUT_SECONDS` | the attempt's timeout, counted from before its start: nobody listens after it |
 //! | `LONGHAUL_JOB_NAME`, `LONGHAUL_EXECUTION_ID`, `LONGHAUL_ATTEMPT` | for logs |
 //! | `LONGHAUL_START_KEY` | hash of the token: tells one attempt from another without the secret |
-//! | `MESSAGE`, `PROCESSING_TIME`, … | every top-level scalar of an object input, in upper snake case |
+//! | `MESSAGE`, `PROCESSING_TIME`, … | every top-level scalar of an object input, in upper snake case; of an input by reference those of 256 bytes at most, and the supervisor adds longer ones as far as 100 KiB go |
 //! | `AWS_ENDPOINT_URL_LAMBDA`, `AWS_REGION` | set for local jobs: the standard variables of the AWS SDKs |
 
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub const CALLBACK_ID: &str = "CALLBACK_ID";
 pub const INPUT: &str = "LONGHAUL_INPUT";
 /// Where the job's input is in the payload store, when it does not travel inline.
 pub const INPUT_URI: &str = "LONGHAUL_INPUT_URI";
+/// The file that an input by reference is handed to the command in; set by the supervisor.
+pub const INPUT_FILE: &str = "LONGHAUL_INPUT_FILE";
 /// The base of the payload store, such as `s3://bucket/prefix`.
 pub const PAYLOAD_STORE: &str = "LONGHAUL_PAYLOAD_STORE";
 /// Where the command may write its result, JSON.
@@ -48,6 +51,10 @@ pub const START_KEY: &str = "LONGHAUL_START_KEY";
 
 /// The largest result that travels inline: 256 KiB, the lower of the limits that AWS documents.
 pub const MAX_INLINE_RESULT: usize = 256 * 1024;
+
+/// The largest input that a supervisor hands to its command as a variable: 100 KiB. Linux takes
+/// 128 KiB for one variable with its name (`MAX_ARG_STRLEN`, execve(2)).
+pub const MAX_INPUT_VARIABLE: usize = 100 * 1024;
 
 /// The longest scalar of an input that becomes a variable when the input itself travels by
 /// reference, in bytes.
@@ -148,7 +155,8 @@ fn steers_the_process(name: &str) -> bool {
 /// container that reads `MESSAGE` and `PROCESSING_TIME` needs no change. Left out: null, values
 /// with a NUL character, names that are no variable names, and variables that steer the process
 /// (`PATH`, `LD_…`, `AWS_…` and the like). The whole input is in `LONGHAUL_INPUT` all the same.
-pub(crate) fn input_variables(input: &Value) -> BTreeMap<String, String> {
+#[must_use]
+pub fn input_variables(input: &Value) -> BTreeMap<String, String> {
     let Value::Object(members) = input else {
         return BTreeMap::new();
     };

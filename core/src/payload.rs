@@ -121,56 +121,77 @@ pub async fn send_result(
     Ok(CallbackResult::Reference(uri))
 }
 
-/// The result, JSON, that a callback's `text` is or refers to: what a runner does with it.
+/// What a callback's `text` is: a result, or where the result of this very attempt is. Nothing is
+/// read.
 ///
-/// A reference is followed only when it names the result of this very attempt: whoever completes
-/// a callback chooses its text, and must not choose what the function reads.
+/// A reference is taken only when it names the result of this attempt: whoever completes a
+/// callback chooses its text, and must not choose what the function reads.
 ///
 /// # Errors
 ///
-/// Those of [`PayloadStore::get`], and [`InvalidUri`](PayloadErrorKind::InvalidUri) for a
-/// reference that cannot be read, names something else, or comes where there is no store.
-pub async fn receive_result(
-    store: Option<&dyn PayloadStore>,
+/// [`InvalidUri`](PayloadErrorKind::InvalidUri) for a reference that cannot be read or names
+/// something else.
+pub fn decode_result(
     execution: &ExecutionId,
     start_key: &StartKey,
     text: &str,
-) -> Result<String, PayloadError> {
-    let refused = |problem: String| {
-        PayloadError::new(
-            PayloadErrorKind::InvalidUri,
-            format!("read the result: {problem}"),
-        )
-    };
-    let uri = match CallbackResult::decode(text) {
-        Ok(CallbackResult::Inline(result)) => return Ok(result),
-        Ok(CallbackResult::Reference(uri)) => uri,
-        Err(error) => {
-            return Err(
-                refused("the callback's reference is not one".to_owned()).with_source(error)
-            );
-        }
-    };
+) -> Result<CallbackResult, PayloadError> {
+    let decoded = CallbackResult::decode(text).map_err(|error| {
+        refused("the callback's reference is not one".to_owned()).with_source(error)
+    })?;
     let key = PayloadKey::new(execution.clone(), start_key.clone(), PayloadKind::Result);
-    if *uri.key() != key {
-        return Err(refused(format!(
+    match &decoded {
+        CallbackResult::Reference(uri) if *uri.key() != key => Err(refused(format!(
             "{uri} is not the result of this attempt, which is {key}"
-        )));
+        ))),
+        _ => Ok(decoded),
     }
+}
+
+/// Reads a result that is in the payload store.
+///
+/// # Errors
+///
+/// Those of [`PayloadStore::get`], and [`InvalidUri`](PayloadErrorKind::InvalidUri) when there is
+/// no store, or what is there is not UTF-8.
+pub async fn get_result(
+    store: Option<&dyn PayloadStore>,
+    uri: &PayloadUri,
+) -> Result<String, PayloadError> {
     let Some(store) = store else {
         return Err(refused(format!(
             "{uri} is in a payload store, and there is none here: set {} for the function",
             crate::contract::PAYLOAD_STORE
         )));
     };
-    let content = store.get(&uri).await?;
-    String::from_utf8(content).map_err(|error| {
-        PayloadError::new(
-            PayloadErrorKind::InvalidUri,
-            format!("read the result {uri}: it is not UTF-8"),
-        )
-        .with_source(error)
-    })
+    let content = store.get(uri).await?;
+    String::from_utf8(content)
+        .map_err(|error| refused(format!("{uri} is not UTF-8")).with_source(error))
+}
+
+/// The result, JSON, that a callback's `text` is or refers to: [`decode_result`], then
+/// [`get_result`].
+///
+/// # Errors
+///
+/// Those of both.
+pub async fn receive_result(
+    store: Option<&dyn PayloadStore>,
+    execution: &ExecutionId,
+    start_key: &StartKey,
+    text: &str,
+) -> Result<String, PayloadError> {
+    match decode_result(execution, start_key, text)? {
+        CallbackResult::Inline(result) => Ok(result),
+        CallbackResult::Reference(uri) => get_result(store, &uri).await,
+    }
+}
+
+fn refused(problem: String) -> PayloadError {
+    PayloadError::new(
+        PayloadErrorKind::InvalidUri,
+        format!("read the result: {problem}"),
+    )
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use longhaul_core::JobSpec;
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::durable::serve::{self, ExecutionError};
 use crate::durable::{BoxError, DurableContext};
 use crate::error::full_message;
-use crate::{Config, JobRunner, RunError, event};
+use crate::{Config, JobRunner, RunError, StoredResult, event};
 
 /// What the handler is made of.
 #[derive(Debug, Clone)]
@@ -37,7 +37,10 @@ impl Handler {
 
     /// Handles one event, as often as it is replayed.
     ///
-    /// The result is passed on as the job wrote it: order of members, digits of numbers.
+    /// The result is passed on as the job wrote it: order of members, digits of numbers. One that
+    /// is in the payload store and larger than
+    /// [`MAX_EXECUTION_RESULT`](crate::MAX_EXECUTION_RESULT) stays there, and its place is
+    /// returned: a [`StoredResult`].
     async fn handle(
         &self,
         event: Value,
@@ -49,9 +52,24 @@ impl Handler {
                 message: full_message(&error),
                 data: None,
             })?;
-        match self.runner.run::<Box<RawValue>>(&ctx, job).await {
-            Ok(report) => Ok(report.result),
-            Err(error) => Err(execution_error(&error)),
+        self.run(&ctx, job)
+            .await
+            .map_err(|error| execution_error(&error))
+    }
+
+    /// The result of `job`, or where it is: an execution cannot return as much as a payload store
+    /// can keep, and what it cannot return need not be read.
+    async fn run(&self, ctx: &DurableContext, job: JobSpec) -> Result<Box<RawValue>, RunError> {
+        let name = job.name.clone();
+        let report = self.runner.run_unread(ctx, job).await?;
+        match StoredResult::of(&report.result) {
+            Some(stored) => to_raw_value(&stored).map_err(|source| RunError::Decode {
+                job: name,
+                handle: report.handle,
+                path: ".".to_owned(),
+                source,
+            }),
+            None => Ok(self.runner.read(&name, report).await?.result),
         }
     }
 }

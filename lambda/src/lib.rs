@@ -27,9 +27,11 @@ pub mod handler;
 mod log;
 mod operations;
 mod runner;
+mod stored;
 
 pub use config::{Config, ConfigError};
 pub use durable::DurableContext;
 pub use error::RunError;
 pub use operations::started_handle;
 pub use runner::{JobReport, JobRunner};
+pub use stored::{MAX_EXECUTION_RESULT, StoredResult};

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use longhaul_core::{
     BackendError, BackendErrorKind, CallbackResult, CancelOutcome, ComputeBackend, ExecutionId,
-    JobHandle, JobSpec, PayloadStore, payload,
+    JobHandle, JobName, JobSpec, PayloadError, PayloadStore, payload,
 };
 use serde::de::DeserializeOwned;
 
 use crate::attempt::{Attempt, Ended};
 use crate::durable::{self, Completed, DurableContext};
 use crate::error::RunError;
-use crate::operations;
+use crate::{operations, stored};
 
 /// A job's result and how it came about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,11 +109,30 @@ impl JobRunner {
     /// [`RunError`]: [`Failed`](RunError::Failed) with a [`JobFailure`] when the job started and
     /// did not succeed; the other variants when it did not start, its result cannot be read as
     /// a `T`, or the durable service failed.
+    ///
+    /// [`JobFailure`]: longhaul_core::JobFailure
     pub async fn run<T: DeserializeOwned>(
         &self,
         ctx: &DurableContext,
         job: JobSpec,
     ) -> Result<JobReport<T>, RunError> {
+        let name = job.name.clone();
+        let report = self.run_unread(ctx, job).await?;
+        self.read(&name, report).await
+    }
+
+    /// Like [`run`](Self::run), but leaves a result that is in the payload store there: for a
+    /// function that only passes it on, or that wants to know its size before it reads it with
+    /// [`PayloadStore::get`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run), without those of reading the result.
+    pub async fn run_unread(
+        &self,
+        ctx: &DurableContext,
+        job: JobSpec,
+    ) -> Result<JobReport<CallbackResult>, RunError> {
         let enabled = self.choose(&job)?;
         job.validate().map_err(|source| RunError::InvalidJob {
             job: job.name.clone(),
@@ -133,15 +152,7 @@ impl JobRunner {
             };
             let delay = match one.run().await? {
                 Ended::Succeeded(completed) => {
-                    let Completed { handle, .. } = &completed;
-                    let text = self.receive(&job, &execution, &completed).await?;
-                    let result =
-                        decode(&job, handle, text.as_deref().unwrap_or(&completed.payload))?;
-                    return Ok(JobReport {
-                        result,
-                        handle: completed.handle,
-                        attempts: attempt,
-                    });
+                    return unread(&job.name, &execution, attempt, completed);
                 }
                 Ended::Failed(handle, failure) => {
                     let delay = job.retry.delay_after(attempt, failure.class);
@@ -176,28 +187,34 @@ impl JobRunner {
         }
     }
 
-    /// The result, where the callback carried a reference to it. It is read anew on every replay:
-    /// what a reference names never changes, and recording it would break the limit that it was
-    /// meant to keep.
-    async fn receive(
+    /// Reads what [`run_unread`](Self::run_unread) left unread. A result in the payload store is
+    /// read anew on every replay: what a reference names never changes, and recording it would
+    /// break the limit that it was meant to keep.
+    pub(crate) async fn read<T: DeserializeOwned>(
         &self,
-        job: &JobSpec,
-        execution: &ExecutionId,
-        completed: &Completed<JobHandle>,
-    ) -> Result<Option<String>, RunError> {
-        if !CallbackResult::is_reference(&completed.payload) {
-            return Ok(None);
-        }
-        let start_key = completed.token.start_key();
-        let store = self.store.as_deref();
-        payload::receive_result(store, execution, &start_key, &completed.payload)
-            .await
-            .map(Some)
-            .map_err(|source| RunError::Payload {
-                job: job.name.clone(),
-                handle: completed.handle.clone(),
-                source: Box::new(source),
-            })
+        job: &JobName,
+        report: JobReport<CallbackResult>,
+    ) -> Result<JobReport<T>, RunError> {
+        let JobReport {
+            result,
+            handle,
+            attempts,
+        } = report;
+        let text = match result {
+            CallbackResult::Inline(text) => text,
+            CallbackResult::Reference(uri) => {
+                match stored::read(self.store.as_deref(), &uri).await {
+                    Ok(text) => text,
+                    Err(error) => return Err(payload_error(job, handle, error)),
+                }
+            }
+        };
+        let result = decode(job, &handle, &text)?;
+        Ok(JobReport {
+            result,
+            handle,
+            attempts,
+        })
     }
 
     /// Stops every job of `execution` that may still run, on every enabled backend that can list
@@ -243,13 +260,48 @@ impl JobRunner {
     }
 }
 
+/// The report of an attempt that succeeded.
+fn unread(
+    job: &JobName,
+    execution: &ExecutionId,
+    attempts: u32,
+    completed: Completed<JobHandle>,
+) -> Result<JobReport<CallbackResult>, RunError> {
+    let Completed {
+        handle,
+        token,
+        payload,
+    } = completed;
+    let result = if CallbackResult::is_reference(&payload) {
+        match payload::decode_result(execution, &token.start_key(), &payload) {
+            Ok(result) => result,
+            Err(error) => return Err(payload_error(job, handle, error)),
+        }
+    } else {
+        CallbackResult::Inline(payload)
+    };
+    Ok(JobReport {
+        result,
+        handle,
+        attempts,
+    })
+}
+
+fn payload_error(job: &JobName, handle: JobHandle, source: PayloadError) -> RunError {
+    RunError::Payload {
+        job: job.clone(),
+        handle,
+        source: Box::new(source),
+    }
+}
+
 fn decode<T: DeserializeOwned>(
-    job: &JobSpec,
+    job: &JobName,
     handle: &JobHandle,
     payload: &str,
 ) -> Result<T, RunError> {
     let unreadable = |path: String, source| RunError::Decode {
-        job: job.name.clone(),
+        job: job.clone(),
         handle: handle.clone(),
         path,
         source,
