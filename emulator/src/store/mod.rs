@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::error::ServiceError;
 
 pub(crate) use folder::StateFolder;
-pub(crate) use read::{ListFilter, Reader, Row};
+pub(crate) use read::{Details, ListFilter, Overview, Reader, Row};
 
 /// A read or write that did not work. The batch it belongs to is taken back.
 #[derive(Debug, thiserror::Error)]

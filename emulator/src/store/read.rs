@@ -1,5 +1,7 @@
 //! Reading what is committed, beside the writer: details, histories and lists.
 
+mod overview;
+
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +13,8 @@ use crate::machine::{ExecutionStatus, Origin, Outcome, Progress};
 use crate::model::{ExecutionArn, Timestamp};
 
 use super::StoreError;
+
+pub(crate) use overview::Overview;
 
 /// One execution as a list shows it.
 #[derive(Debug, Clone)]
