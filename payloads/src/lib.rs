@@ -1,7 +1,7 @@
 //! The longhaul payload store over S3, a local folder or memory.
 //!
 //! Inputs and results that are too large to travel inline go through a
-//! [`PayloadStore`](longhaul_core::PayloadStore). This crate opens one by its URL:
+//! [`PayloadStore`]. This crate opens one by its URL:
 //!
 //! | URL | where | for |
 //! | --- | --- | --- |

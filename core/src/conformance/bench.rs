@@ -202,36 +202,65 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// How many jobs were started for `attempt`: from the platform, else from `list`, which
-    /// counts those that run. `None` where neither can tell.
-    async fn count(&self, attempt: &Attempt) -> Option<usize> {
-        match self.subject.census(&attempt.job).await {
-            Some(Census { started, .. }) => Some(started),
-            None => {
-                let listed = self.subject.backend().list(attempt.job.execution()).await;
-                listed.ok().map(|handles| handles.len())
-            }
-        }
-    }
-
-    /// Checks that exactly one job was started for `attempt`, the only one of its execution.
+    /// Checks that exactly one job was started for `attempt`: by the platform's own count, or by
+    /// `list` where the platform tells nobody and the job is the only one of its execution.
     pub(super) async fn started_once(&self, attempt: &Attempt) -> Result<(), Seen> {
         self.eventually(async || {
-            Ok(match self.count(attempt).await {
-                None | Some(1) => Ok(()),
-                Some(0) => Err("no job was started".to_owned()),
-                Some(more) => return Err(Seen::new(format!("{more} jobs were started"))),
+            let started = match self.subject.census(&attempt.job).await {
+                Some(Census { started, .. }) => started,
+                None => match self.listed(attempt).await {
+                    Some(listed) => listed,
+                    None => return Ok(Ok(())),
+                },
+            };
+            match started {
+                1 => Ok(Ok(())),
+                0 => Ok(Err("no job was started".to_owned())),
+                more => Err(Seen::new(format!("{more} jobs were started"))),
+            }
+        })
+        .await
+    }
+
+    /// Cancels the only job of `attempt`, waits for its end, and checks that there was no other:
+    /// one that was slow to show has had its time by then.
+    pub(super) async fn was_the_only_one(
+        &self,
+        attempt: &Attempt,
+        handle: &JobHandle,
+    ) -> Result<(), Seen> {
+        self.cancel(handle).await?;
+        self.ended(handle).await?;
+        if let Some(Census { started, .. }) = self.subject.census(&attempt.job).await
+            && started != 1
+        {
+            return Err(Seen::new(format!("{started} jobs were started")));
+        }
+        self.eventually(async || {
+            Ok(match self.listed(attempt).await {
+                None | Some(0) => Ok(()),
+                Some(more) => Err(format!("{more} jobs still run")),
             })
         })
         .await
     }
 
-    /// Checks that no job was started for `attempt`.
+    /// Checks that no job was started for `attempt`, the only one of its execution.
     pub(super) async fn started_never(&self, attempt: &Attempt) -> Result<(), Seen> {
-        match self.count(attempt).await {
-            None | Some(0) => Ok(()),
-            Some(more) => Err(Seen::new(format!("{more} jobs were started"))),
+        let started = match self.subject.census(&attempt.job).await {
+            Some(Census { started, .. }) => started,
+            None => 0,
+        };
+        match started.max(self.listed(attempt).await.unwrap_or(0)) {
+            0 => Ok(()),
+            more => Err(Seen::new(format!("{more} jobs were started"))),
         }
+    }
+
+    /// How many jobs of the execution run, where the backend can list.
+    async fn listed(&self, attempt: &Attempt) -> Option<usize> {
+        let listed = self.subject.backend().list(attempt.job.execution()).await;
+        listed.ok().map(|handles| handles.len())
     }
 }
 

@@ -5,6 +5,7 @@ use futures::future::join_all;
 use super::bench::Bench;
 use super::promise::Seen;
 use super::{BrokenPromise, Promise, Subject};
+use crate::JobState;
 
 /// Checks that a second start with the same token returns the first handle and starts no job.
 ///
@@ -24,7 +25,8 @@ pub async fn a_second_start_with_the_same_token_returns_the_first_handle(
                     "the first is {first}, the second {second}"
                 )));
             }
-            bench.started_once(&attempt).await
+            bench.started_once(&attempt).await?;
+            bench.was_the_only_one(&attempt, &first).await
         })
         .await
 }
@@ -59,7 +61,8 @@ pub async fn concurrent_starts_with_one_token_start_one_job(
                     "one start returned {first}, another {other}"
                 )));
             }
-            bench.started_once(&attempt).await
+            bench.started_once(&attempt).await?;
+            bench.was_the_only_one(&attempt, first).await
         })
         .await
 }
@@ -81,15 +84,17 @@ pub async fn two_tokens_start_two_jobs(subject: &dyn Subject) -> Result<(), Brok
             if first == second {
                 return Err(Seen::new(format!("both are {first}")));
             }
-            for attempt in [&one, &two] {
-                if let Some(census) = bench.subject.census(&attempt.job).await
-                    && census.started != 1
-                {
-                    return Err(Seen::new(format!(
-                        "one of the tokens started {} jobs",
-                        census.started
-                    )));
-                }
+            for (attempt, handle) in [(&one, &first), (&two, &second)] {
+                bench
+                    .eventually(async || {
+                        Ok(match bench.subject.census(&attempt.job).await {
+                            Some(census) if census.started != 1 => {
+                                Err(format!("{} jobs were started for {handle}", census.started))
+                            }
+                            _ => Ok(()),
+                        })
+                    })
+                    .await?;
             }
             Ok(())
         })
@@ -109,6 +114,7 @@ pub async fn a_start_repeated_after_the_job_ended_starts_nothing(
     bench
         .run(async |bench| {
             let (attempt, first) = bench.start_long().await?;
+            bench.started_once(&attempt).await?;
             bench.cancel(&first).await?;
             bench.ended(&first).await?;
             let second = bench.start(&attempt).await?;
@@ -117,12 +123,11 @@ pub async fn a_start_repeated_after_the_job_ended_starts_nothing(
                     "the first is {first}, the second {second}"
                 )));
             }
-            match bench.subject.census(&attempt.job).await {
-                Some(census) if census.started != 1 => {
-                    Err(Seen::new(format!("{} jobs were started", census.started)))
-                }
-                _ => Ok(()),
+            let state = bench.describe(&second).await?.state;
+            if state != JobState::Ended {
+                return Err(Seen::new(format!("{second} is {state:?} again")));
             }
+            bench.was_the_only_one(&attempt, &second).await
         })
         .await
 }

@@ -29,6 +29,8 @@ flaws! {
     ForgetsToStart breaks SecondStartReturnsTheFirstHandle, ConcurrentStartsStartOneJob, TwoTokensStartTwoJobs;
     RefusesStarts breaks SecondStartReturnsTheFirstHandle, ConcurrentStartsStartOneJob, TwoTokensStartTwoJobs;
     ForgetsWhatEnded breaks StartAfterTheEndStartsNothing;
+    RestartsWhatEnded breaks StartAfterTheEndStartsNothing;
+    SecondJobShowsLate breaks SecondStartReturnsTheFirstHandle, ConcurrentStartsStartOneJob;
     LocatesNothing breaks StartedJobIsLocated;
     LocatesByExecution breaks StartedJobIsLocated;
     LocatesOnlyRunning breaks StartedJobIsLocated;

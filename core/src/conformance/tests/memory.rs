@@ -35,6 +35,8 @@ struct Entry {
     received: Received,
     exit_code: Option<i32>,
     cancels: usize,
+    /// Jobs beside this one that show only when it has ended.
+    twins: usize,
 }
 
 impl Entry {
@@ -91,7 +93,9 @@ impl Memory {
         let jobs = self.jobs();
         let of_job = || jobs.iter().filter(|entry| entry.key == *job.start_key());
         Census {
-            started: of_job().count(),
+            started: of_job()
+                .map(|entry| if entry.runs() { 1 } else { 1 + entry.twins })
+                .sum(),
             running: of_job().filter(|entry| entry.runs()).count(),
         }
     }
@@ -111,9 +115,13 @@ impl Memory {
             Some(Flaw::ForgetsWhatEnded) => entry.key == *job.start_key() && entry.runs(),
             _ => entry.key == *job.start_key(),
         };
-        jobs.iter_mut()
-            .find(same)
-            .map(|entry| self.handle(entry, job))
+        let entry = jobs.iter_mut().find(same)?;
+        match self.flaw {
+            Some(Flaw::RestartsWhatEnded) => entry.cancels = 0,
+            Some(Flaw::SecondJobShowsLate) => entry.twins += 1,
+            _ => {}
+        }
+        Some(self.handle(entry, job))
     }
 
     fn handle(&self, entry: &mut Entry, job: &Job) -> JobHandle {
@@ -198,6 +206,7 @@ impl Memory {
             received,
             exit_code,
             cancels: 0,
+            twins: 0,
         };
         let handle = self.handle(&mut entry, job);
         jobs.push(entry);
