@@ -46,7 +46,8 @@ def run(command, environment, answers=(), terminate_at=None, seconds=60, certifi
     `answers` are the answers to its calls in turn, each `[status, error type]`; after the last it is `[200, None]`.
     At the call of the kind `terminate_at` the container gets a SIGTERM. With a `certificate` (a PEM file with its
     key) the API is found by its real name, over TLS; else the environment names it on loopback. With a `root` the
-    container sees nothing but that folder.
+    container sees nothing but that folder, and those of the devices that every container runtime gives ("Default
+    Devices" of the OCI runtime specification) for which the folder has a file to mount them on.
     """
     order = {
         "command": command,
@@ -118,6 +119,14 @@ def resolve_here():
     threading.Thread(target=serve, daemon=True).start()
 
 
+def give_devices(root):
+    """Mounts the default devices that have a file in the root."""
+    for device in ("null", "zero", "full", "random", "urandom", "tty"):
+        place = pathlib.Path(root, "dev", device)
+        if place.exists():
+            subprocess.run(["mount", "--bind", f"/dev/{device}", place], check=True)
+
+
 def agent():
     """The credentials endpoint of the ECS agent."""
 
@@ -181,6 +190,8 @@ def main():
         api.socket = tls.wrap_socket(api.socket, server_side=True)
     else:
         environment["AWS_ENDPOINT_URL_LAMBDA"] = f"http://127.0.0.1:{api.server_port}"
+    if order["root"]:
+        give_devices(order["root"])
     for server in (agent(), api):
         threading.Thread(target=server.serve_forever, daemon=True).start()
     container = subprocess.Popen(

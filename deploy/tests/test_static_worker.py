@@ -19,12 +19,22 @@ needs_the_worker = pytest.mark.skipif(not WORKER, reason="LONGHAUL_STATIC_WORKER
 
 @pytest.fixture
 def root(tmp_path, tls):
-    """An image of the supervisor and the authorities that it trusts, with the folder for results that workers/Dockerfile has."""
+    """An image of the supervisor and the authorities that it trusts, with the folder for results that workers/Dockerfile
+    has."""
     (tmp_path / "etc/ssl/certs").mkdir(parents=True)
     shutil.copy(tls[1], tmp_path / "etc/ssl/certs/ca-certificates.crt")
     (tmp_path / "tmp").mkdir(mode=0o1777)
     shutil.copy(WORKER, tmp_path / "longhaul-worker")
     return tmp_path
+
+
+@pytest.fixture
+def container(root):
+    """The same with the devices that every container has."""
+    (root / "dev").mkdir()
+    for device in ("null", "urandom"):
+        (root / "dev" / device).touch()
+    return root
 
 
 def supervise(root, tls, command, answers=(), terminate_at=None, **environment):
@@ -44,12 +54,22 @@ def test_it_needs_no_other_file():
 
 
 @needs_the_worker
-def test_alone_in_an_empty_root_it_completes_a_callback(root, tls, record_property):
-    done = supervise(root, tls, ["/longhaul-worker", "--version"])
-    assert done["code"] == 0, done
+def test_alone_in_an_empty_root_it_completes_a_callback(root, tls):
+    done = supervise(root, tls, ["/render"])
+    # There is no such command, and somebody is told.
+    assert done["code"] == 127, done
+    failure = json.loads(done["calls"][-1]["body"])
+    assert failure["ErrorType"] == "Longhaul.FailedToStart"
     # The API was found by its name and believed by its certificate, and every call was signed with the task's role.
-    assert [call["path"] for call in done["calls"]] == [f"{BASE}/heartbeat", f"{BASE}/succeed"]
+    assert {call["path"].removeprefix(BASE) for call in done["calls"]} <= {"/heartbeat", "/fail"}
     assert {call["host"] for call in done["calls"]} == {fargate.API}
+
+
+@needs_the_worker
+def test_in_an_image_of_its_own_it_runs_a_command_and_reports_its_result(container, tls):
+    done = supervise(container, tls, ["/longhaul-worker", "--version"])
+    assert done["code"] == 0, done
+    assert [call["path"] for call in done["calls"]] == [f"{BASE}/heartbeat", f"{BASE}/succeed"]
     assert done["calls"][1]["body"] == "null"
     size = pathlib.Path(WORKER).stat().st_size
     print(f"the supervisor alone: {size / 1e6:.2f} MB, {done['memory'] / 1024:.1f} MiB at most")
@@ -58,8 +78,8 @@ def test_alone_in_an_empty_root_it_completes_a_callback(root, tls, record_proper
 
 
 @needs_the_worker
-def test_alone_in_an_empty_root_it_reports_a_failure(root, tls):
-    done = supervise(root, tls, ["/longhaul-worker", "no-such-command"])
+def test_in_an_image_of_its_own_it_reports_a_failure(container, tls):
+    done = supervise(container, tls, ["/longhaul-worker", "no-such-command"])
     assert done["code"] == 2, done
     failure = json.loads(done["calls"][-1]["body"])
     assert failure["ErrorType"] == "Longhaul.Failed"
@@ -67,17 +87,10 @@ def test_alone_in_an_empty_root_it_reports_a_failure(root, tls):
 
 
 @needs_the_worker
-def test_alone_in_an_empty_root_it_says_that_a_command_is_not_there(root, tls):
-    done = supervise(root, tls, ["/render"])
-    assert done["code"] == 127, done
-    assert json.loads(done["calls"][-1]["body"])["ErrorType"] == "Longhaul.FailedToStart"
-
-
-@needs_the_worker
-def test_an_authority_that_is_not_in_the_image_is_not_trusted(root, tls):
-    authority = root / "etc/ssl/certs/ca-certificates.crt"
+def test_an_authority_that_is_not_in_the_image_is_not_trusted(container, tls):
+    authority = container / "etc/ssl/certs/ca-certificates.crt"
     shutil.copy("/etc/ssl/certs/ca-certificates.crt", authority)
-    done = supervise(root, tls, ["/longhaul-worker", "--version"], LONGHAUL_TIMEOUT_SECONDS="2")
+    done = supervise(container, tls, ["/longhaul-worker", "--version"], LONGHAUL_TIMEOUT_SECONDS="2")
     assert (done["code"], done["calls"]) == (75, []), done
 
 
