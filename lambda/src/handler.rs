@@ -125,3 +125,7 @@ pub async fn main() -> std::process::ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "handler_tests.rs"]
+mod tests;

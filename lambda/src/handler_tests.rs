@@ -1,0 +1,253 @@
+//! Tests of the handler with a mocked backend, over the embedded durable service.
+
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::ErrorObject;
+use bytes::Bytes;
+use lambda_runtime::{Context, LambdaEvent};
+use longhaul_core::{
+    CallbackToken, CancelOutcome, FailureClass, JobFailure, JobHandle, JobName, JobState,
+    JobStatus, MockComputeBackend,
+};
+use longhaul_emulator::{
+    FunctionConfig, Invocation, InvocationError, InvocationHandler, Outcome, Service,
+    ServiceConfig, StartExecution,
+};
+use serde_json::json;
+
+use super::*;
+use crate::durable::serve::{Answer, service};
+
+type Serve = Arc<dyn Fn(Value, Context) -> Answer + Send + Sync>;
+
+/// The function: built once the service is there for its client to talk to.
+#[derive(Clone, Default)]
+struct Function(Arc<OnceLock<Serve>>);
+
+#[async_trait]
+impl InvocationHandler for Function {
+    async fn invoke(&self, invocation: Invocation) -> Result<Bytes, InvocationError> {
+        let mut context = Context::default();
+        context.request_id = invocation.request_id.clone();
+        let event = serde_json::from_slice(&invocation.event).unwrap();
+        let answer = self.0.get().unwrap()(event, context).await;
+        answer
+            .map(|answer| answer.to_string().into())
+            .map_err(|error| InvocationError::new("Failed", error.to_string()))
+    }
+}
+
+struct Setup {
+    service: Service,
+    client: Client,
+    _state: tempfile::TempDir,
+}
+
+impl Setup {
+    async fn new(handler: Handler) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let function = Function::default();
+        let config = ServiceConfig::new(state.path())
+            .function(FunctionConfig::handler("jobs", Arc::new(function.clone())));
+        let service = Service::start(config).await.unwrap();
+        let client = Client::from_conf(
+            aws_sdk_lambda::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new("us-east-1"))
+                .endpoint_url(service.url())
+                .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+                .build(),
+        );
+        let serve = serve(handler, client.clone());
+        assert!(function.0.set(serve).is_ok());
+        Self {
+            service,
+            client,
+            _state: state,
+        }
+    }
+
+    /// Runs the function to its end with `event`.
+    async fn run(&self, event: Value) -> Outcome {
+        let request = StartExecution::new("jobs:$LATEST", event.to_string());
+        let api = self.service.api();
+        let started = api.start_execution(request).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(60), api.wait(&started.arn))
+            .await
+            .unwrap()
+            .unwrap()
+    }
+}
+
+fn serve(handler: Handler, client: Client) -> Serve {
+    let serve = service(
+        move |event, ctx| {
+            let handler = handler.clone();
+            async move { handler.handle(event, ctx).await }
+        },
+        client,
+    )
+    .unwrap();
+    Arc::new(move |event, context| {
+        let payload = serde_json::from_value(event).unwrap();
+        serve(LambdaEvent::new(payload, context))
+    })
+}
+
+fn mock() -> MockComputeBackend {
+    let mut backend = MockComputeBackend::new();
+    backend.expect_name().return_const("mock".to_owned());
+    backend
+}
+
+/// A backend whose job is known by its token, for the test to complete.
+fn starting(tokens: &Arc<Mutex<Vec<CallbackToken>>>) -> MockComputeBackend {
+    let mut backend = mock();
+    let tokens = Arc::clone(tokens);
+    backend.expect_start().times(1).returning(move |_, token| {
+        tokens.lock().unwrap().push(token.clone());
+        Ok(JobHandle::new("mock", "job-1"))
+    });
+    backend
+}
+
+fn handler(backend: MockComputeBackend) -> Handler {
+    let default = JobSpec::new(JobName::new("sample").unwrap()).with_command(["work"]);
+    Handler::new(JobRunner::new(Arc::new(backend)), Some(default))
+}
+
+async fn token(tokens: &Mutex<Vec<CallbackToken>>) -> String {
+    tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            if let Some(token) = tokens.lock().unwrap().first() {
+                return token.expose().to_owned();
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap()
+}
+
+#[track_caller]
+fn failure(outcome: Outcome) -> (String, String, Option<String>, bool) {
+    let Outcome::Failed(error) = outcome else {
+        panic!("{outcome:?}");
+    };
+    (
+        error.error_type.unwrap(),
+        error.error_message.unwrap(),
+        error.error_data,
+        error.stack_trace.is_some(),
+    )
+}
+
+#[tokio::test]
+async fn a_result_is_passed_on_as_the_job_wrote_it() {
+    let tokens = Arc::default();
+    let setup = Setup::new(handler(starting(&tokens))).await;
+    let complete = async {
+        let send = setup.client.send_durable_execution_callback_success();
+        let result = Blob::new(r#"{"z": 1.50, "a": [1e3]}"#);
+        let send = send.callback_id(token(&tokens).await).result(result).send();
+        send.await.unwrap();
+    };
+    let event = json!({"message": "Test ECS task", "processingTime": 8});
+    let (outcome, ()) = tokio::join!(setup.run(event), complete);
+    let Outcome::Succeeded(Some(result)) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(result, r#"{"z": 1.50, "a": [1e3]}"#);
+    setup.service.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_failure_that_the_worker_reports_is_the_executions() {
+    let tokens = Arc::default();
+    let setup = Setup::new(handler(starting(&tokens))).await;
+    let reported = JobFailure::new(FailureClass::Failed)
+        .with_message("disk on fire")
+        .with_exit_code(3)
+        .with_stderr("disk on fire\n");
+    let complete = async {
+        let error = ErrorObject::builder()
+            .error_type(reported.error_type())
+            .error_message(reported.error_message())
+            .error_data(reported.error_data())
+            .build();
+        let send = setup.client.send_durable_execution_callback_failure();
+        let send = send.callback_id(token(&tokens).await).error(error).send();
+        send.await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(setup.run(json!({})), complete);
+    let (error_type, message, data, _) = failure(outcome);
+    let read = JobFailure::from_wire(Some(&error_type), Some(&message), data.as_deref());
+    assert_eq!(read, reported);
+    setup.service.shutdown().await;
+}
+
+#[tokio::test]
+async fn silence_is_explained_by_the_platform_and_the_job_cancelled_once() {
+    let tokens = Arc::default();
+    let mut backend = starting(&tokens);
+    backend.expect_describe().times(1).returning(|job| {
+        assert_eq!(*job, JobHandle::new("mock", "job-1"));
+        let mut status = JobStatus::new(JobState::Ended);
+        status.failure = Some(
+            JobFailure::new(FailureClass::OutOfMemory)
+                .with_exit_code(137)
+                .with_logs("https://logs".to_owned()),
+        );
+        Ok(status)
+    });
+    backend.expect_cancel().times(1).returning(|job, _| {
+        assert_eq!(*job, JobHandle::new("mock", "job-1"));
+        Ok(CancelOutcome::AlreadyEnded)
+    });
+    let setup = Setup::new(handler(backend)).await;
+    let job = json!({"name": "a", "command": ["x"], "timeout": "60s", "heartbeat": "1s"});
+    let (error_type, message, data, stack) = failure(setup.run(job).await);
+    assert_eq!(error_type, "Longhaul.OutOfMemory");
+    assert!(message.contains("no heartbeat for 1s"), "{message}");
+    let data: Value = serde_json::from_str(&data.unwrap()).unwrap();
+    assert_eq!(data, json!({"exit_code": 137, "logs": "https://logs"}));
+    assert!(!stack, "our own stack is nobody's business");
+    setup.service.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_event_that_no_job_can_be_made_of_fails_the_execution_and_starts_nothing() {
+    let mut backend = mock();
+    backend.expect_start().never();
+    let setup = Setup::new(handler(backend)).await;
+    let (error_type, message, ..) = failure(setup.run(json!(["a list"])).await);
+    assert_eq!(error_type, "Longhaul.InvalidEvent");
+    assert!(message.contains("an array, not an object"), "{message}");
+    let spec = json!({"name": "a", "command": ["x"], "timeuot": "1s"});
+    let (error_type, message, ..) = failure(setup.run(spec).await);
+    assert_eq!(error_type, "Longhaul.InvalidEvent");
+    assert!(message.contains("timeuot"), "{message}");
+    setup.service.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_start_that_is_refused_fails_the_execution_with_the_backends_words() {
+    let mut backend = mock();
+    backend.expect_start().times(1).returning(|_, _| {
+        Err(longhaul_core::BackendError::new(
+            longhaul_core::BackendErrorKind::Denied,
+            "run a task: the role lacks ecs:RunTask",
+        ))
+    });
+    backend.expect_cancel().never();
+    let setup = Setup::new(handler(backend)).await;
+    let (error_type, message, ..) = failure(setup.run(json!({})).await);
+    assert_eq!(error_type, "Longhaul.Backend.Denied");
+    assert!(message.contains("ecs:RunTask"), "{message}");
+    setup.service.shutdown().await;
+}
