@@ -5,6 +5,7 @@
 //! | `LONGHAUL_BACKEND` | `process`, `ecs` or `batch`; or several, separated by commas: the first is the default, and a job may name any of them. Required |
 //! | `LONGHAUL_JOB` | the job that an event which is no job spec is the input of: a job spec, JSON. Without it such an event is an error |
 //! | `LONGHAUL_HEARTBEAT` | how long a worker may be silent where its job does not say, as in `90s`; `0s` is for ever. Default: 30 s for `process`, 5 min for `ecs`, none for `batch`, whose jobs may wait in the queue for hours |
+//! | `LONGHAUL_PAYLOAD_STORE` | where inputs and results go that are too large to travel inline: `s3://bucket/prefix` or `file:///folder`, which the workers must be able to reach too. Without it they are refused |
 //! | `LONGHAUL_LOG` | what is logged: `info` by default; the syntax of `tracing_subscriber`'s `EnvFilter` |
 //!
 //! and each enabled backend's own variables.
@@ -13,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longhaul_core::{ComputeBackend, JobSpec};
+use longhaul_core::{ComputeBackend, JobSpec, PayloadStore, contract};
 
 use crate::JobRunner;
 use crate::durable::BoxError;
@@ -78,6 +79,7 @@ pub struct Config {
     backends: Vec<BackendConfig>,
     job: Option<JobSpec>,
     heartbeat: Option<Duration>,
+    payload_store: Option<Arc<dyn PayloadStore>>,
 }
 
 impl Config {
@@ -120,11 +122,20 @@ impl Config {
                     None
                 }
             });
+        let payload_store =
+            get(contract::PAYLOAD_STORE).and_then(|url| match payload_store(url.trim()) {
+                Ok(store) => Some(store),
+                Err(problem) => {
+                    problems.push(format!("{} is wrong: {problem}", contract::PAYLOAD_STORE));
+                    None
+                }
+            });
         if problems.is_empty() {
             Ok(Self {
                 backends,
                 job,
                 heartbeat,
+                payload_store,
             })
         } else {
             Err(ConfigError::new("the handler", problems))
@@ -137,11 +148,38 @@ impl Config {
     ///
     /// When a backend cannot be built: a folder that cannot be made, for instance.
     pub fn build(self, sdk: &aws_config::SdkConfig) -> Result<Handler, BoxError> {
-        Ok(Handler::new(
-            runner(self.backends, sdk, self.heartbeat)?,
-            self.job,
-        ))
+        let mut runner = runner(self.backends, sdk, self.heartbeat)?;
+        if let Some(store) = self.payload_store {
+            runner = runner.with_payload_store(store);
+        }
+        Ok(Handler::new(runner, self.job))
     }
+}
+
+/// Opens the payload store: a folder is made, S3 is not asked yet.
+#[cfg(feature = "payload")]
+fn payload_store(url: &str) -> Result<Arc<dyn PayloadStore>, String> {
+    if url.starts_with("memory:") {
+        return Err(format!(
+            "{url} is the memory of this process, which no worker can reach: use s3://bucket/prefix or file:///folder"
+        ));
+    }
+    longhaul_payload::open(url).map_err(|error| {
+        let hint = if cfg!(not(feature = "s3")) && url.starts_with("s3:") {
+            "; build longhaul-lambda with the feature `s3`"
+        } else {
+            ""
+        };
+        format!("{}{hint}", error.full_message())
+    })
+}
+
+#[cfg(not(feature = "payload"))]
+fn payload_store(url: &str) -> Result<Arc<dyn PayloadStore>, String> {
+    Err(format!(
+        "{url} cannot be used, for this program was built without a payload store: build longhaul-lambda with the \
+         feature `payload`, or `s3` for S3"
+    ))
 }
 
 /// The backends that `LONGHAUL_BACKEND` names, in its order. What is wrong with them is added to

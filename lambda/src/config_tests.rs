@@ -75,3 +75,61 @@ mod process {
         assert_eq!(config.heartbeat, Some(Duration::from_secs(90)));
     }
 }
+
+fn store_problem(url: &str) -> String {
+    let error = read(&[("LONGHAUL_PAYLOAD_STORE", url)]).unwrap_err();
+    // The backend is missing too, and is reported beside it.
+    assert_eq!(error.problems().len(), 2, "{error}");
+    error.problems()[1].clone()
+}
+
+#[cfg(feature = "payload")]
+mod payload {
+    use super::*;
+
+    #[test]
+    fn a_payload_store_that_cannot_be_is_reported_with_the_rest() {
+        for (url, part) in [
+            ("payloads", "no URL"),
+            ("https://bucket/x", "no store of the kind `https:`"),
+            ("memory:", "no worker can reach"),
+            ("file:///dev/null/x", "/dev/null/x"),
+        ] {
+            let problem = store_problem(url);
+            assert!(
+                problem.starts_with("LONGHAUL_PAYLOAD_STORE is wrong: ") && problem.contains(part),
+                "{url}: {problem}"
+            );
+        }
+    }
+
+    #[cfg(not(feature = "s3"))]
+    #[test]
+    fn a_store_on_s3_needs_the_feature_and_says_so() {
+        let problem = store_problem("s3://bucket/x");
+        assert!(problem.contains("the feature `s3`"), "{problem}");
+    }
+
+    #[cfg(feature = "process")]
+    #[test]
+    fn the_handler_that_is_built_has_the_payload_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("file://{}", folder.path().display());
+        let config = read(&[
+            ("LONGHAUL_BACKEND", "process"),
+            ("LONGHAUL_PAYLOAD_STORE", &url),
+        ])
+        .unwrap();
+        let sdk = aws_config::SdkConfig::builder().build();
+        let handler = config.build(&sdk).unwrap();
+        let text = format!("{:?}", handler.runner());
+        assert!(text.contains(&url), "{text}");
+    }
+}
+
+#[cfg(not(feature = "payload"))]
+#[test]
+fn a_payload_store_needs_the_feature_and_says_so() {
+    let problem = store_problem("file:///tmp");
+    assert!(problem.contains("the feature `payload`"), "{problem}");
+}

@@ -16,6 +16,8 @@
 //! # Features
 //!
 //! `process` (default), `ecs`, `batch`: the backends that [`Config`] can build.
+//! `payload` (default): inputs and results that are too large to travel inline go through the
+//! store that [`Config`] names. `s3`: that store may be on S3.
 
 mod attempt;
 pub mod config;
