@@ -57,6 +57,7 @@ mod pages;
 mod server;
 mod service;
 mod store;
+mod web;
 
 pub use api::{
     Api, ExecutionDetails, ExecutionSummary, HistoryRequest, ListExecutions, Page, PauseDetails,
@@ -74,3 +75,4 @@ pub use model::{
     EventResult, ExecutionArn, InvalidId, OperationStatus, OperationType, RetryDetails, Timestamp,
 };
 pub use service::{Service, ServiceEvent};
+pub use web::{LogSource, LogTail, RecordedStep, WebPage};

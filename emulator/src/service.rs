@@ -19,6 +19,7 @@ use crate::functions::Functions;
 use crate::model::{Event, ExecutionArn, Timestamp};
 use crate::server;
 use crate::store::{Reader, StateFolder, Store, StoreError};
+use crate::web::WebParts;
 
 /// What a service tells those who [`subscribe`](Service::subscribe).
 #[derive(Debug, Clone)]
@@ -187,11 +188,24 @@ impl Service {
             service.stop.clone(),
         ));
         let guard = server::Guard::of(&config, address);
+        let page = match config.web_page {
+            Some(page) => Some(WebParts {
+                page,
+                api: service.api.clone(),
+                reader: Reader::open(&path).map_err(|error| unreadable(&path, error))?,
+                clock: config.clock,
+                functions: config.functions.iter().map(|it| it.name.clone()).collect(),
+                url,
+                region: config.region,
+            }),
+            None => None,
+        };
         service.tasks.spawn(server::serve(
             listener,
             service.api.clone(),
             guard,
             config.limits,
+            page,
             service.stop.clone(),
         ));
         service.dispatcher.run(work);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::ServiceError;
+use crate::web::WebPage;
 
 pub(crate) use function::{Code, Program};
 pub use function::{DurableConfig, FunctionConfig, Lifetime};
@@ -34,6 +35,7 @@ pub struct ServiceConfig {
     pub(crate) limits: Limits,
     pub(crate) retry: InvocationRetry,
     pub(crate) on_commit: Option<CommitHook>,
+    pub(crate) web_page: Option<WebPage>,
 }
 
 impl fmt::Debug for ServiceConfig {
@@ -51,6 +53,7 @@ impl fmt::Debug for ServiceConfig {
             .field("clock", &self.clock)
             .field("limits", &self.limits)
             .field("retry", &self.retry)
+            .field("web_page", &self.web_page)
             .finish_non_exhaustive()
     }
 }
@@ -70,6 +73,7 @@ impl ServiceConfig {
             limits: Limits::default(),
             retry: InvocationRetry::default(),
             on_commit: None,
+            web_page: None,
         }
     }
 
@@ -136,6 +140,15 @@ impl ServiceConfig {
     #[must_use]
     pub fn on_commit(mut self, hook: CommitHook) -> Self {
         self.on_commit = Some(hook);
+        self
+    }
+
+    /// Serves a web page for people at `/`, beside the API. None by default.
+    ///
+    /// With an [access key id](Self::access_key_id) the browser asks for it, as the password, whatever the user's name.
+    #[must_use]
+    pub fn web_page(mut self, page: WebPage) -> Self {
+        self.web_page = Some(page);
         self
     }
 

@@ -13,7 +13,7 @@ use super::Server;
 const ERROR_BODY: usize = 8 * 1024 * 1024;
 
 /// Reads a body of at most `limit` bytes, or of the server's own limit if that is lower.
-pub(super) async fn read(server: &Server, body: Body, limit: usize) -> Result<Bytes, ApiError> {
+pub(crate) async fn read(server: &Server, body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let limit = limit.min(server.limits.body);
     let collected = tokio::time::timeout(
         server.limits.read_timeout,

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use sha2::{Digest as _, Sha256};
 
@@ -28,7 +30,17 @@ impl Guard {
 
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         self.check_host(headers)?;
-        self.check_key(headers)
+        self.check_key(headers, credential)
+    }
+
+    /// For a person's browser, which cannot sign: the key is the password of HTTP's basic authentication.
+    pub(crate) fn check_page(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        self.check_host(headers)?;
+        self.check_key(headers, |header| {
+            let pair = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
+            let pair = String::from_utf8(pair).ok()?;
+            Some(pair.split_once(':')?.1.to_owned())
+        })
     }
 
     /// A web page can make a browser send requests here under a name of its own (DNS rebinding), or from its own origin.
@@ -68,14 +80,18 @@ impl Guard {
         loopback && port.parse() == Ok(self.port)
     }
 
-    fn check_key(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    fn check_key(
+        &self,
+        headers: &HeaderMap,
+        read: impl FnOnce(&str) -> Option<String>,
+    ) -> Result<(), ApiError> {
         let Some(expected) = &self.key else {
             return Ok(());
         };
         let given = headers
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
-            .and_then(credential)
+            .and_then(read)
             .unwrap_or_default();
         let difference = digest(given.as_bytes())
             .iter()
@@ -93,12 +109,12 @@ impl Guard {
 }
 
 /// The access key id in a SigV4 `Authorization` header.
-fn credential(authorization: &str) -> Option<&str> {
+fn credential(authorization: &str) -> Option<String> {
     let parts = authorization.strip_prefix("AWS4-HMAC-SHA256 ")?;
     let scope = parts
         .split(',')
         .find_map(|part| part.trim().strip_prefix("Credential="))?;
-    scope.split('/').next()
+    scope.split('/').next().map(ToOwned::to_owned)
 }
 
 #[cfg(test)]

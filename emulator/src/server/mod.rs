@@ -1,6 +1,6 @@
 //! The HTTP surface: a loopback listener with bounded connections, and the API behind it.
 
-mod body;
+pub(crate) mod body;
 mod executions;
 mod guard;
 mod invoke;
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Api;
 use crate::config::{Limits, ServiceConfig};
 use crate::error::ServiceError;
+use crate::web::{self, WebParts};
 
 pub(crate) use guard::Guard;
 
@@ -68,6 +69,7 @@ pub(crate) async fn serve(
     api: Api,
     guard: Guard,
     limits: Limits,
+    page: Option<WebParts>,
     stop: CancellationToken,
 ) {
     let server = Server {
@@ -78,7 +80,11 @@ pub(crate) async fn serve(
     };
     let router = Router::new()
         .fallback(operations::handle)
-        .with_state(server);
+        .with_state(server.clone());
+    let router = match page {
+        Some(parts) => router.merge(web::router(parts, server)),
+        None => router,
+    };
     let connections = Arc::new(Semaphore::new(
         limits.connections.clamp(1, Semaphore::MAX_PERMITS),
     ));

@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Web;
 use super::error::PageError;
+use super::redact::redact;
 
 /// What a page may load and do: its own script and style, requests and forms to where it came from, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -66,10 +67,19 @@ impl FormToken {
 
 /// Lets a request through to the page, or answers it; puts the headers on every answer.
 pub(super) async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response {
+    let asked = request.headers().clone();
     let mut response = match check(&web, &request) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => refused.into_response(),
+        Ok(()) => clean(&web, next.run(request).await)
+            .await
+            .unwrap_or_else(IntoResponse::into_response),
+        Err(refused) => refused.for_script(&asked).into_response(),
     };
+    if response.status() == StatusCode::OK
+        && asked.get(header::IF_NONE_MATCH) == response.headers().get(header::ETAG)
+        && asked.contains_key(header::IF_NONE_MATCH)
+    {
+        response = StatusCode::NOT_MODIFIED.into_response();
+    }
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
@@ -78,6 +88,36 @@ pub(super) async fn guard(State(web): State<Web>, request: Request, next: Next) 
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Takes callback ids out of an answer, and gives it the tag by which a repeated request finds it unchanged. The files that
+/// every page has in common hold nothing of any execution.
+async fn clean(web: &Web, response: Response) -> Result<Response, PageError> {
+    if response.headers().contains_key(header::CACHE_CONTROL) {
+        return Ok(response);
+    }
+    let (mut parts, body) = response.into_parts();
+    let unreadable = |_| {
+        PageError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The service failed",
+            "The page could not be written.",
+        )
+    };
+    let body = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .map_err(unreadable)?;
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let text = web
+        .read(move |reader| redact(text, |id| reader.is_callback(id)))
+        .await?;
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let digest = Sha256::digest(&text);
+    let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest[..12]));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        parts.headers.insert(header::ETAG, tag);
+    }
+    Ok(Response::from_parts(parts, text.into()))
 }
 
 fn check(web: &Web, request: &Request) -> Result<(), PageError> {
@@ -119,8 +159,9 @@ mod tests {
     #[test]
     fn a_form_comes_from_our_own_page_or_from_nowhere() {
         let from = |pairs: &[(&'static str, &'static str)]| {
-            let pair =
-                |(name, value): &(&'static str, &'static str)| (*name, HeaderValue::from_static(value));
+            let pair = |(name, value): &(&'static str, &'static str)| {
+                (*name, HeaderValue::from_static(value))
+            };
             let mut headers = HeaderMap::new();
             for (name, value) in pairs.iter().map(pair) {
                 headers.append(name, value);

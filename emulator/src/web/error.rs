@@ -26,11 +26,7 @@ struct ErrorPage<'a> {
 }
 
 impl PageError {
-    pub(super) fn new(
-        status: StatusCode,
-        title: &'static str,
-        message: impl Into<String>,
-    ) -> Self {
+    pub(super) fn new(status: StatusCode, title: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
             title,
@@ -107,7 +103,9 @@ impl IntoResponse for PageError {
             // The browser asks for a name and a password; the password is the access key id.
             response.headers_mut().insert(
                 header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Basic realm=\"Access key id as the password\", charset=\"UTF-8\""),
+                HeaderValue::from_static(
+                    "Basic realm=\"Access key id as the password\", charset=\"UTF-8\"",
+                ),
             );
         }
         response

@@ -1,0 +1,608 @@
+//! An execution's history as bars over time: one lane for its invocations, one for each operation.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::machine::{ExecutionStatus, Gate};
+use crate::model::{Event, EventDetails, EventOperation, Timestamp};
+
+/// The least part of the whole that a bar takes, so that a short one can be seen.
+const LEAST: f64 = 0.45;
+
+/// The least part of the whole that a gap must take for its length to be written into it.
+const ROOM: f64 = 14.0;
+
+/// What kind of operation a lane is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LaneKind {
+    Context,
+    Step,
+    Wait,
+    Callback,
+    Invoke,
+}
+
+impl LaneKind {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Context => "context",
+            Self::Step => "step",
+            Self::Wait => "wait",
+            Self::Callback => "callback",
+            Self::Invoke => "invoke",
+        }
+    }
+}
+
+/// Where an operation, an attempt or an invocation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Open,
+    /// A failed attempt that is followed by another one.
+    Retried,
+    Succeeded,
+    Failed,
+    TimedOut,
+    Cancelled,
+    Stopped,
+}
+
+impl State {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Retried => "retried",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed out",
+            Self::Cancelled => "cancelled",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// As a class of the style sheet.
+    pub(super) const fn class(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Retried => "retried",
+            Self::Succeeded => "succeeded",
+            Self::Failed | Self::TimedOut => "failed",
+            Self::Cancelled | Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A stretch of time in a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: Timestamp,
+    /// Not yet, while it lasts.
+    pub(super) to: Option<Timestamp>,
+    pub(super) state: State,
+}
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lane {
+    pub(super) id: String,
+    pub(super) parent: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) sub_type: Option<String>,
+    pub(super) kind: LaneKind,
+    pub(super) state: State,
+    /// Attempts of a step; one span for everything else.
+    pub(super) spans: Vec<Span>,
+}
+
+impl Lane {
+    pub(super) fn started(&self) -> Timestamp {
+        self.spans
+            .first()
+            .map_or(Timestamp::default(), |span| span.from)
+    }
+
+    fn ended(&self) -> Option<Timestamp> {
+        self.spans.last().and_then(|span| span.to)
+    }
+}
+
+/// What a history tells over time. Fed with events in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Timeline {
+    pub(super) lanes: Vec<Lane>,
+    pub(super) invocations: Vec<Span>,
+    positions: HashMap<String, usize>,
+}
+
+impl Timeline {
+    pub(super) fn take(&mut self, event: &Event) {
+        if let EventDetails::InvocationCompleted {
+            start_timestamp,
+            end_timestamp,
+            error,
+            ..
+        } = &event.details
+        {
+            self.invocations.push(Span {
+                from: *start_timestamp,
+                to: Some(*end_timestamp),
+                state: if error.is_some() {
+                    State::Failed
+                } else {
+                    State::Succeeded
+                },
+            });
+            return;
+        }
+        let Some(operation) = &event.operation else {
+            return;
+        };
+        match &event.details {
+            EventDetails::ContextStarted {} => self.begin(operation, LaneKind::Context, event.at),
+            EventDetails::StepStarted {} => self.begin(operation, LaneKind::Step, event.at),
+            EventDetails::WaitStarted { .. } => self.begin(operation, LaneKind::Wait, event.at),
+            EventDetails::CallbackStarted { .. } => {
+                self.begin(operation, LaneKind::Callback, event.at);
+            }
+            EventDetails::ChainedInvokeStarted { .. } => {
+                self.begin(operation, LaneKind::Invoke, event.at);
+            }
+            EventDetails::StepFailed { retry_details, .. }
+            | EventDetails::StepSucceeded { retry_details, .. }
+                if retry_details.next_attempt_delay_seconds.is_some() =>
+            {
+                self.end(operation, event.at, State::Retried);
+            }
+            EventDetails::ContextSucceeded { .. }
+            | EventDetails::StepSucceeded { .. }
+            | EventDetails::WaitSucceeded { .. }
+            | EventDetails::CallbackSucceeded { .. }
+            | EventDetails::ChainedInvokeSucceeded { .. } => {
+                self.end(operation, event.at, State::Succeeded);
+            }
+            EventDetails::ContextFailed { .. }
+            | EventDetails::StepFailed { .. }
+            | EventDetails::CallbackFailed { .. }
+            | EventDetails::ChainedInvokeFailed { .. } => {
+                self.end(operation, event.at, State::Failed);
+            }
+            EventDetails::CallbackTimedOut { .. } | EventDetails::ChainedInvokeTimedOut { .. } => {
+                self.end(operation, event.at, State::TimedOut);
+            }
+            EventDetails::WaitCancelled { .. } => {
+                self.end(operation, event.at, State::Cancelled);
+            }
+            EventDetails::ChainedInvokeStopped { .. } => {
+                self.end(operation, event.at, State::Stopped);
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, operation: &EventOperation, kind: LaneKind, at: Timestamp) {
+        let span = Span {
+            from: at,
+            to: None,
+            state: State::Open,
+        };
+        if let Some(lane) = self.lane(&operation.id) {
+            lane.state = State::Open;
+            lane.spans.push(span);
+            return;
+        }
+        self.positions
+            .insert(operation.id.clone(), self.lanes.len());
+        self.lanes.push(Lane {
+            id: operation.id.clone(),
+            parent: operation.parent_id.clone(),
+            name: operation.name.clone(),
+            sub_type: operation.sub_type.clone(),
+            kind,
+            state: State::Open,
+            spans: vec![span],
+        });
+    }
+
+    fn end(&mut self, operation: &EventOperation, at: Timestamp, state: State) {
+        if let Some(lane) = self.lane(&operation.id) {
+            // A retry is still to come: the operation itself is open.
+            lane.state = if state == State::Retried {
+                State::Open
+            } else {
+                state
+            };
+            if let Some(span) = lane.spans.last_mut() {
+                span.to = Some(at);
+                span.state = state;
+            }
+        }
+    }
+
+    fn lane(&mut self, id: &str) -> Option<&mut Lane> {
+        self.positions
+            .get(id)
+            .and_then(|position| self.lanes.get_mut(*position))
+    }
+
+    /// Adds the invocation that runs now, which has no event yet.
+    pub(super) fn running(&mut self, gate: &Gate) {
+        if let Gate::Running(running) = gate {
+            self.invocations.push(Span {
+                from: running.started,
+                to: None,
+                state: State::Open,
+            });
+        }
+    }
+
+    /// How long invocations ran, up to `until`.
+    pub(super) fn active(&self, until: Timestamp) -> Duration {
+        self.invocations
+            .iter()
+            .map(|span| span.to.unwrap_or(until).min(until).since(span.from))
+            .sum()
+    }
+}
+
+/// The stretch of time that a drawing shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scale {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+}
+
+/// A rectangle: percentages of the whole width.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Bar {
+    pub(super) x: f64,
+    pub(super) width: f64,
+    pub(super) class: &'static str,
+    pub(super) title: String,
+}
+
+/// A stretch without an invocation, with its length if there is room for it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Gap {
+    pub(super) middle: f64,
+    pub(super) text: String,
+}
+
+/// A line of the time axis.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Tick {
+    pub(super) x: f64,
+    pub(super) text: String,
+}
+
+impl Scale {
+    fn millis(self) -> f64 {
+        as_f64(self.to.since(self.from)).max(1.0)
+    }
+
+    fn at(self, at: Timestamp) -> f64 {
+        (as_f64(at.since(self.from)) / self.millis() * 100.0).clamp(0.0, 100.0)
+    }
+
+    /// The bar of a span, inside the whole and wide enough to be seen.
+    pub(super) fn bar(self, span: &Span, what: &str) -> Bar {
+        let end = span.to.unwrap_or(self.to);
+        let width = (self.at(end) - self.at(span.from)).max(LEAST);
+        let x = self.at(span.from).min(100.0 - width);
+        let after = super::format::duration(span.from.since(self.from));
+        let lasted = super::format::duration(end.since(span.from));
+        Bar {
+            x: round(x),
+            width: round(width),
+            class: span.state.class(),
+            title: format!(
+                "{what}: {} after {lasted}, began at {after}",
+                span.state.word()
+            ),
+        }
+    }
+
+    /// What lies between invocations, and after the last one while the execution is open.
+    pub(super) fn gaps(self, invocations: &[Span], is_open: bool) -> Vec<Gap> {
+        let mut gaps = Vec::new();
+        let mut end = None;
+        let stops = invocations
+            .iter()
+            .map(|span| (span.from, span.to.unwrap_or(self.to)));
+        for (from, to) in stops.chain(is_open.then_some((self.to, self.to))) {
+            if let Some(before) = end
+                && self.at(from) - self.at(before) >= ROOM
+            {
+                gaps.push(Gap {
+                    middle: round(f64::midpoint(self.at(before), self.at(from))),
+                    text: format!("suspended {}", super::format::duration(from.since(before))),
+                });
+            }
+            end = Some(to);
+        }
+        gaps
+    }
+
+    /// Four to eight lines at round times.
+    pub(super) fn ticks(self) -> Vec<Tick> {
+        let millis = self.to.since(self.from).as_millis();
+        let step = STEPS
+            .into_iter()
+            .find(|step| millis / step < 7)
+            .unwrap_or_else(|| (millis / 6).max(1));
+        (0..=millis / step)
+            .map(|n| {
+                let at = u64::try_from(n * step).unwrap_or(u64::MAX);
+                let x = as_f64(Duration::from_millis(at)) / self.millis() * 100.0;
+                Tick {
+                    x: round(x),
+                    text: tick(at),
+                }
+            })
+            .filter(|tick| tick.x <= 97.0)
+            .collect()
+    }
+}
+
+/// Distances between ticks, in milliseconds: 10 ms to 30 days.
+const STEPS: [u128; 27] = [
+    10,
+    20,
+    50,
+    100,
+    200,
+    500,
+    1_000,
+    2_000,
+    5_000,
+    10_000,
+    15_000,
+    30_000,
+    60_000,
+    120_000,
+    300_000,
+    600_000,
+    900_000,
+    1_800_000,
+    3_600_000,
+    7_200_000,
+    14_400_000,
+    28_800_000,
+    43_200_000,
+    86_400_000,
+    172_800_000,
+    604_800_000,
+    2_592_000_000,
+];
+
+/// A round time as short as it can be: `0`, `200 ms`, `1.5 s`, `90 s`, `15 min`, `2 h`, `3 d`.
+fn tick(millis: u64) -> String {
+    let [second, minute, hour, day] = [1_000, 60_000, 3_600_000, 86_400_000];
+    match millis {
+        0 => "0".to_owned(),
+        _ if millis < second => format!("{millis} ms"),
+        _ if millis % second != 0 => format!("{}.{} s", millis / second, millis % second / 100),
+        _ if millis.is_multiple_of(day) => format!("{} d", millis / day),
+        _ if millis.is_multiple_of(hour) => format!("{} h", millis / hour),
+        _ if millis.is_multiple_of(minute) => format!("{} min", millis / minute),
+        _ => format!("{} s", millis / second),
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "milliseconds of 366 days are exact in an f64"
+)]
+fn as_f64(duration: Duration) -> f64 {
+    duration.as_millis() as f64
+}
+
+/// Two digits are enough for a screen, and keep the page small.
+fn round(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// How the status of an execution is drawn.
+pub(super) const fn status_class(status: ExecutionStatus) -> &'static str {
+    match status {
+        ExecutionStatus::Running | ExecutionStatus::Pausing => "open",
+        ExecutionStatus::Paused => "paused",
+        ExecutionStatus::Succeeded => "succeeded",
+        ExecutionStatus::Failed | ExecutionStatus::TimedOut => "failed",
+        ExecutionStatus::Stopped => "stopped",
+    }
+}
+
+/// How the status of an execution is said.
+pub(super) const fn status_word(status: ExecutionStatus) -> &'static str {
+    match status {
+        ExecutionStatus::Running => "running",
+        ExecutionStatus::Pausing => "pausing",
+        ExecutionStatus::Paused => "paused",
+        ExecutionStatus::Succeeded => "succeeded",
+        ExecutionStatus::Failed => "failed",
+        ExecutionStatus::TimedOut => "timed out",
+        ExecutionStatus::Stopped => "stopped",
+    }
+}
+
+impl Lane {
+    /// When it ended, if it has, or `now`.
+    pub(super) fn until(&self, now: Timestamp) -> Timestamp {
+        if self.state == State::Open {
+            now
+        } else {
+            self.ended().unwrap_or(now)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ErrorObject, EventError, EventResult, RetryDetails};
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn event(id: Option<&str>, millis: i64, details: EventDetails) -> Event {
+        Event {
+            id: 1,
+            at: at(millis),
+            operation: id.map(|id| EventOperation {
+                id: id.to_owned(),
+                parent_id: None,
+                name: Some(format!("the {id}")),
+                sub_type: None,
+            }),
+            details,
+        }
+    }
+
+    fn invocation(from: i64, to: i64) -> Event {
+        let details = EventDetails::InvocationCompleted {
+            start_timestamp: at(from),
+            end_timestamp: at(to),
+            request_id: "r".to_owned(),
+            error: None,
+        };
+        event(None, to, details)
+    }
+
+    fn failed(retry: Option<u64>) -> EventDetails {
+        EventDetails::StepFailed {
+            error: EventError::new(ErrorObject::new("E", "no")),
+            retry_details: RetryDetails::new(1, retry),
+        }
+    }
+
+    fn timeline(events: &[Event]) -> Timeline {
+        let mut timeline = Timeline::default();
+        for event in events {
+            timeline.take(event);
+        }
+        timeline
+    }
+
+    #[test]
+    fn each_attempt_of_a_step_is_a_bar_and_a_retried_step_stays_open() {
+        let mut events = vec![
+            event(Some("s"), 0, EventDetails::StepStarted {}),
+            event(Some("s"), 10, failed(Some(5))),
+        ];
+        let before = timeline(&events);
+        assert_eq!(before.lanes[0].state, State::Open);
+        assert_eq!(before.lanes[0].until(at(99)), at(99));
+        events.push(event(Some("s"), 5_010, EventDetails::StepStarted {}));
+        let result = EventResult::new(None);
+        let details = EventDetails::StepSucceeded {
+            result,
+            retry_details: RetryDetails::new(2, None),
+        };
+        events.push(event(Some("s"), 5_020, details));
+        let lane = &timeline(&events).lanes[0];
+        let spans: Vec<_> = lane
+            .spans
+            .iter()
+            .map(|span| (span.from, span.state))
+            .collect();
+        assert_eq!(
+            spans,
+            [(at(0), State::Retried), (at(5_010), State::Succeeded)]
+        );
+        assert_eq!(
+            (lane.state, lane.until(at(9_999))),
+            (State::Succeeded, at(5_020))
+        );
+    }
+
+    #[test]
+    fn suspended_time_is_what_lies_between_invocations() {
+        let timeline = timeline(&[invocation(0, 100), invocation(8_000, 8_100)]);
+        assert_eq!(timeline.active(at(10_000)), Duration::from_millis(200));
+        let scale = Scale {
+            from: at(0),
+            to: at(10_000),
+        };
+        let closed = scale.gaps(&timeline.invocations, false);
+        assert_eq!(closed.len(), 1);
+        assert_eq!(closed[0].text, "suspended 7.9 s");
+        assert_eq!(closed[0].middle, 40.5);
+        let open = scale.gaps(&timeline.invocations, true);
+        assert_eq!(open[1].text, "suspended 1.9 s");
+    }
+
+    #[test]
+    fn an_invocation_under_way_lasts_until_now() {
+        let mut timeline = timeline(&[invocation(0, 100)]);
+        timeline.running(&Gate::Idle);
+        assert_eq!(timeline.invocations.len(), 1);
+        timeline.running(&Gate::Running(crate::machine::Running {
+            request_id: "r".to_owned(),
+            token: crate::model::id::CheckpointToken::parse("dG9rZW4=").unwrap(),
+            started: at(1_000),
+        }));
+        assert_eq!(timeline.active(at(1_500)), Duration::from_millis(600));
+        let scale = Scale {
+            from: at(0),
+            to: at(2_000),
+        };
+        let bar = scale.bar(&timeline.invocations[1], "invocation");
+        assert_eq!((bar.x, bar.width, bar.class), (50.0, 50.0, "open"));
+    }
+
+    #[test]
+    fn every_bar_can_be_seen_and_none_leaves_the_drawing() {
+        let scale = Scale {
+            from: at(0),
+            to: at(1_000_000),
+        };
+        for (from, to) in [
+            (0, Some(0)),
+            (1_000_000, Some(1_000_000)),
+            (999_999, None),
+            (-5, Some(2_000_000)),
+        ] {
+            let span = Span {
+                from: at(from),
+                to: to.map(at),
+                state: State::Open,
+            };
+            let bar = scale.bar(&span, "x");
+            assert!(bar.width >= LEAST && bar.x >= 0.0, "{bar:?}");
+            assert!(bar.x + bar.width <= 100.001, "{bar:?}");
+        }
+    }
+
+    #[test]
+    fn the_axis_has_a_few_round_times_whatever_the_length() {
+        for millis in [
+            0,
+            1,
+            9,
+            340,
+            8_200,
+            61_000,
+            3_600_000,
+            86_400_000 * 3,
+            31_622_400_000,
+        ] {
+            let scale = Scale {
+                from: at(0),
+                to: at(millis),
+            };
+            let ticks = scale.ticks();
+            assert!((1..=14).contains(&ticks.len()), "{millis}: {ticks:?}");
+            assert_eq!(ticks[0].text, "0");
+        }
+        let scale = Scale {
+            from: at(0),
+            to: at(8_200),
+        };
+        let texts: Vec<_> = scale.ticks().into_iter().map(|tick| tick.text).collect();
+        assert_eq!(texts, ["0", "2 s", "4 s", "6 s"]);
+        assert_eq!(tick(1_500), "1.5 s");
+        assert_eq!(tick(90_000), "90 s");
+        assert_eq!(tick(5_400_000), "90 min");
+    }
+}
