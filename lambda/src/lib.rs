@@ -15,7 +15,8 @@
 //!
 //! # Features
 //!
-//! `process` (default), `ecs`, `batch`: the backends that [`Config`] can build.
+//! `process` (default), `ecs`, `batch`: the backends that [`Config`] can build. `reconciler`: the
+//! second function, which turns what AWS tells by events into callback failures and cancellations.
 //! `payload` (default): inputs and results that are too large to travel inline go through the
 //! store that [`Config`] names. `s3`: that store may be on S3.
 
@@ -28,6 +29,8 @@ mod explain;
 pub mod handler;
 mod log;
 mod operations;
+#[cfg(feature = "reconciler")]
+pub mod reconciler;
 mod runner;
 mod stored;
 

@@ -9,11 +9,21 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 /// Sets the log up once. `LONGHAUL_LOG` holds the filter (`info` by default), as in
 /// `longhaul_lambda=debug,warn`.
 pub(crate) fn init() {
+    set_up(holds_no_secret);
+}
+
+/// Sets the log up once for a process that sends callback tokens in the paths of its requests.
+#[cfg(feature = "reconciler")]
+pub(crate) fn init_without_requests() {
+    set_up(holds_no_request);
+}
+
+fn set_up(allowed: fn(&Metadata<'_>) -> bool) {
     let filter = EnvFilter::try_from_env("LONGHAUL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .with_writer(std::io::stderr)
-        .with_filter(filter_fn(holds_no_secret));
+        .with_filter(filter_fn(allowed));
     // A second call (tests, embedding programs with a log of their own) changes nothing.
     let _ = tracing_subscriber::registry()
         .with(filter)
@@ -24,6 +34,12 @@ pub(crate) fn init() {
 /// At TRACE the AWS SDK and the HTTP stack write whole requests, callback tokens included.
 fn holds_no_secret(event: &Metadata<'_>) -> bool {
     *event.level() < Level::TRACE || event.target().starts_with("longhaul")
+}
+
+/// At DEBUG they write the paths of requests.
+#[cfg(feature = "reconciler")]
+fn holds_no_request(event: &Metadata<'_>) -> bool {
+    *event.level() < Level::DEBUG || event.target().starts_with("longhaul")
 }
 
 #[cfg(test)]
