@@ -255,6 +255,78 @@ def rehearse(service, cluster):
     say(f"{service.name}: a job that died without a word gave {done['Error']['ErrorType']}, and its task was stopped")
 
 
+class Reconciler:
+    """The reconciler that was created in the peer, told of events as EventBridge tells it."""
+
+    def __init__(self, peer, outputs):
+        self.events, self.lambdas = peer.client("events"), peer.client("lambda")
+        self.resource = lambda name: peer.client("cloudformation").describe_stack_resource(
+            StackName=STACK, LogicalResourceId=name
+        )["StackResourceDetail"]["PhysicalResourceId"]
+        self.function = outputs["ReconcilerFunction"]
+
+    def tell(self, rule, event):
+        """Hands the event on if the rule's pattern matches it. ministack refuses to be sent events of AWS's, as AWS does."""
+        found = self.events.describe_rule(Name=self.resource(rule).rsplit("/", 1)[-1])
+        (target,) = self.events.list_targets_by_rule(Rule=found["Name"])["Targets"]
+        assert target["Arn"].endswith(f":{self.function}"), target
+        matches = self.events.test_event_pattern(EventPattern=found["EventPattern"], Event=json.dumps(event))["Result"]
+        assert matches, f"{rule} does not match {event}"
+        answer = self.lambdas.invoke(FunctionName=self.function, Payload=json.dumps(event).encode())
+        assert "FunctionError" not in answer, answer["Payload"].read()
+
+
+def rehearse_events(service, cluster, reconciler):
+    """What becomes of a job that died, and of the job of an execution that was stopped, within seconds."""
+    job = {"name": "watched", "heartbeat": "1h", "retry": {"attempts": 1}, "input": {**SAMPLE, "processingTime": 600}}
+    told = []
+
+    def die(tasks):
+        for task in tasks:
+            cluster.kill([task])
+        for task in [task for task in cluster.dead() if task not in told]:
+            containers = [{"name": "worker", "lastStatus": "STOPPED", "exitCode": 137}]
+            why = {"stopCode": "EssentialContainerExited", "stoppedReason": "Essential container in task exited"}
+            told.append(task)
+            reconciler.tell("TaskStopped", cluster.stopped_event(task, containers=containers, **why))
+
+    told += cluster.dead()
+    done = run(service, cluster, job, meanwhile=die)
+    assert done["Status"] == "FAILED" and done["Error"]["ErrorType"].startswith("Longhaul."), done
+    assert json.loads(done["Error"]["ErrorData"])["exit_code"] == 137, done
+    say(f"reconciler: a job that died without a word gave {done['Error']['ErrorType']}, told by ECS")
+
+    cluster.lambda_url = service.url
+    execution = service.start(job, timers=False)
+    (task,) = until("the job runs", cluster.look)
+    service.client.stop_durable_execution(DurableExecutionArn=execution)
+    function = execution.split("/")[0]
+    reconciler.tell(
+        "ExecutionEnded",
+        {
+            "version": "0",
+            "id": "3317b2af-7005-947d-b652-f55e762e571b",
+            "detail-type": "Durable Execution Status Change",
+            "source": "aws.lambda",
+            "account": ACCOUNT,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "region": REGION,
+            "resources": [execution],
+            "detail": {
+                "durableExecutionArn": execution,
+                "durableExecutionName": execution.split("/")[-2],
+                "functionArn": function,
+                "status": "STOPPED",
+                "startTimestamp": "2026-11-02T10:15:30Z",
+                "endTimestamp": "2026-11-02T10:16:30Z",
+            },
+        },
+    )
+    assert cluster.describe(task)["desiredStatus"] == "STOPPED", "the reconciler stopped the task"
+    cluster.kill([task])
+    say("reconciler: the task of an execution that was stopped was stopped too, told by Lambda")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("template", type=pathlib.Path)
@@ -283,6 +355,8 @@ def main():
             ):
                 running.append(service)
                 rehearse(service, cluster)
+                if arguments.reconciler and isinstance(service, PeersService):
+                    rehearse_events(service, cluster, Reconciler(peer, outputs))
         except BaseException:
             for log in sorted(folder.glob("*.log")):
                 print(f"--- {log.name}\n{log.read_text()[-4000:]}", file=sys.stderr)

@@ -86,6 +86,10 @@ class Fargate:
         for task in tasks:
             self.processes[task].send_signal(signal.SIGKILL)
 
+    def dead(self):
+        """The tasks whose container has ended."""
+        return [task for task, process in self.processes.items() if process.poll() is not None]
+
     def describe(self, task):
         return self.ecs.describe_tasks(cluster=self.cluster, tasks=[task])["tasks"][0]
 

@@ -86,10 +86,10 @@ def allows(of, role, action, resource, **context):
     """Whether the role allows the action on the resource, with these condition keys."""
     for statement in statements(of, role):
         assert statement["Effect"] == "Allow"
+        assert set(statement.get("Condition", {})) <= {"ArnEquals", "StringEquals"}, "a condition that is not known here"
         conditions = [
             (key.replace(":", "_"), listed(values))
-            for operator, pairs in statement.get("Condition", {}).items()
-            if operator in ("ArnEquals", "StringEquals")
+            for pairs in statement.get("Condition", {}).values()
             for key, values in pairs.items()
         ]
         if (
@@ -138,6 +138,12 @@ def test_the_worker_calls_the_three_callbacks_and_nothing_else():
 def test_the_durable_sdk_calls_checkpoint_and_state():
     client = rust.sdk_crate("aws-durable-execution-sdk") / "client.rs"
     assert {operation(name) for name in rust.sdk_operations(client) if "durable" in name} == EXECUTIONS
+
+
+def test_the_payload_store_gets_and_puts_and_nothing_else():
+    texts = [rust.source(path) for path in rust.sources("payloads/src")]
+    calls = {name for text in texts for name in re.findall(r"objects\s*\.\s*(\w+)\(", text)}
+    assert calls == {"get_opts", "put_opts"}
 
 
 def test_the_handler_is_allowed_what_it_calls_and_nothing_else():
