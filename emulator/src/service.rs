@@ -74,7 +74,6 @@ pub struct Service {
     dispatcher: Arc<Dispatcher>,
     stop: CancellationToken,
     tasks: TaskTracker,
-    _folder: Arc<StateFolder>,
 }
 
 impl std::fmt::Debug for Service {
@@ -168,7 +167,6 @@ impl Service {
             dispatcher,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            _folder: folder,
         };
         if last_port != Some(address.port()) {
             let port = address.port().to_string();
@@ -253,6 +251,7 @@ impl Drop for Service {
         // The tasks drop what they hold, and with it every process.
         self.stop.cancel();
         self.dispatcher.abandon();
+        self.engine.abandon();
     }
 }
 

@@ -264,3 +264,37 @@ async fn executions_of_a_function_that_is_not_configured_now_wait_for_it() {
     );
     service.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_dropped_service_gives_its_folder_back_once_its_last_write_is_done() {
+    let state = tempfile::tempdir().unwrap();
+    let (service, client) = start(&state).await;
+    let arn = invoke(&client, json!({"do": "callback"})).await;
+    let id = support::suspended_callback(&client, &arn).await;
+    // Somebody still holds a way to call it.
+    let api = service.api().clone();
+    drop(service);
+    let service = support::until("the folder", || async {
+        match Service::start(config(&state).function(function())).await {
+            Ok(service) => Some(service),
+            Err(ServiceError::InUse(_)) => None,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
+    let id = longhaul_emulator::CallbackId::parse(&id).unwrap();
+    assert!(
+        api.succeed_callback(&id, None).await.is_err(),
+        "the old service takes nothing any more"
+    );
+    service
+        .api()
+        .succeed_callback(&id, Some("1".to_owned()))
+        .await
+        .unwrap();
+    assert_eq!(
+        ended(&support::client(&service.url()), &arn).await.1,
+        json!(1)
+    );
+    service.shutdown().await;
+}

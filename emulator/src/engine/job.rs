@@ -116,6 +116,11 @@ impl EngineHandle {
         answer.await.unwrap_or_else(|_| Err(ApiError::stopping()))
     }
 
+    /// Tells the writer thread to end without waiting. When its queue is full it ends once nobody can call it any more.
+    pub(crate) fn abandon(&self) {
+        drop(self.calls.try_send(Message::Stop));
+    }
+
     /// Tells the writer thread to end after what it has already been given.
     pub(crate) async fn stop(&self) {
         // An error means that it has ended already.

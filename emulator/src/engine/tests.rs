@@ -19,11 +19,10 @@ struct Bench {
     thread: JoinHandle<()>,
     work: mpsc::UnboundedReceiver<Work>,
     commits: Arc<AtomicU64>,
-    _folder: StateFolder,
 }
 
 fn bench(state: &TempDir) -> Bench {
-    let folder = StateFolder::hold(state.path()).unwrap();
+    let folder = Arc::new(StateFolder::hold(state.path()).unwrap());
     let store = Store::open(&folder).unwrap();
     let function = FunctionConfig::process("job", "/bin/true", std::iter::empty::<&str>());
     let (events, _) = broadcast::channel(16);
@@ -53,7 +52,6 @@ fn bench(state: &TempDir) -> Bench {
         thread,
         work,
         commits,
-        _folder: folder,
     }
 }
 

@@ -7,6 +7,7 @@ mod schema;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -34,6 +35,8 @@ const STATEMENTS: usize = 64;
 pub(crate) struct Store {
     connection: Connection,
     path: PathBuf,
+    /// Held until the last write is done, not until the service is dropped: a next service must not start before.
+    _folder: Arc<StateFolder>,
 }
 
 fn classify(path: &Path, error: rusqlite::Error) -> ServiceError {
@@ -90,7 +93,7 @@ impl Store {
     /// Opens, and if need be makes or migrates, the database of a state folder that this process holds.
     ///
     /// Looked at before anything is changed: a damaged database, or one of a newer program, stays as it is.
-    pub(crate) fn open(folder: &StateFolder) -> Result<Self, ServiceError> {
+    pub(crate) fn open(folder: &Arc<StateFolder>) -> Result<Self, ServiceError> {
         let path = folder.database()?;
         let broken = |error| classify(&path, error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -113,7 +116,11 @@ impl Store {
             }
         }
         prepare(&mut connection).map_err(broken)?;
-        Ok(Self { connection, path })
+        Ok(Self {
+            connection,
+            path,
+            _folder: Arc::clone(folder),
+        })
     }
 
     /// Lets the database grow by so many pages only, as a full disk would.
