@@ -16,13 +16,15 @@ pub enum FailureClass {
     FailedToStart,
     /// The job used more memory than it was given.
     OutOfMemory,
-    /// The platform took the job's machine away, or somebody sent it a signal to end.
+    /// The platform took the job's machine away, or the job was sent a signal to end and nobody
+    /// knows by whom.
     Interrupted,
     /// The job did not complete its callback in time.
     TimedOut,
     /// The job is gone without a word: no heartbeat, killed, or exit code 0 without a result.
     Lost,
-    /// The job was stopped because it was asked to be.
+    /// The job was stopped because the platform was asked to stop it: by a cancel, or by a person or
+    /// a program that used the platform's own API. Not to be started again by itself.
     Cancelled,
 }
 

@@ -38,10 +38,10 @@ pub struct BatchBackend {
 
 /// A job as `ListJobs` shows it, in the order in which the first of several is chosen.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Listed {
+pub(crate) struct Listed {
     /// Milliseconds since 1970.
     created_at: i64,
-    id: String,
+    pub(crate) id: String,
     name: String,
     over: bool,
 }
@@ -114,9 +114,9 @@ impl BatchBackend {
         self.api.terminate_job(input).await
     }
 
-    /// The jobs that were submitted for the start called `name`. Batch compares names without
-    /// regard to case, so the exact name is checked here.
-    async fn jobs_of_start(&self, name: &str) -> Result<Vec<Listed>, CallError> {
+    /// The jobs that were submitted for the start called `name`, the one to keep first. Batch
+    /// compares names without regard to case, so the exact name is checked here.
+    pub(crate) async fn jobs_of_start(&self, name: &str) -> Result<Vec<Listed>, CallError> {
         let mut jobs = self.jobs_named(name).await?;
         jobs.retain(|job| job.name == name);
         Ok(jobs)

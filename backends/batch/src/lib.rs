@@ -157,6 +157,7 @@ mod backend;
 mod config;
 mod error;
 mod facts;
+mod locate;
 mod logs;
 mod name;
 mod request;

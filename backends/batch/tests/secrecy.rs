@@ -6,17 +6,15 @@
     reason = "a test that cannot go on says so"
 )]
 
-#[path = "support/fake.rs"]
-mod fake;
 #[path = "support/sdk.rs"]
 mod sdk;
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use fake::{FakeBatch, Fault};
 use longhaul_batch::{BatchBackend, BatchConfig};
 use longhaul_core::{CallbackToken, ComputeBackend, ExecutionId, Job, JobSpec};
+use longhaul_fake_aws::batch::{FakeBatch, Fault};
 
 const TOKEN: &str = "bmV2ZXItc2hvdy1tZQ==";
 

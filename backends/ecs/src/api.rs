@@ -1,4 +1,4 @@
-//! The five calls of the ECS API that the backend makes, and what it says and hears in them.
+//! The six calls of the ECS API that the backend makes, and what it says and hears in them.
 //!
 //! The trait is narrow so that a test can play ECS, and its types are our own so that they can
 //! be compared, and shown without the callback token.
@@ -32,8 +32,15 @@ pub trait EcsApi: fmt::Debug + Send + Sync {
     /// `DescribeTasks` for one task of `cluster`.
     async fn describe_task(&self, cluster: &str, task: &str) -> Result<DescribedTask, ApiError>;
 
-    /// `ListTasks`: one page of the tasks of `cluster` that `started_by` started and that ECS
-    /// wants to run.
+    /// `DescribeTasks` for some tasks of `cluster`, at most 100; those that ECS does not know are
+    /// left out.
+    async fn describe_tasks(
+        &self,
+        cluster: &str,
+        tasks: &[String],
+    ) -> Result<Vec<TaskFacts>, ApiError>;
+
+    /// `ListTasks`: one page of the tasks of `cluster` that `started_by` started.
     async fn list_tasks(&self, request: &ListTasks) -> Result<TaskPage, ApiError>;
 
     /// `DescribeTaskDefinition`: the names of its containers.
@@ -120,11 +127,22 @@ pub struct ListTasks {
     pub cluster: String,
     /// The execution id.
     pub started_by: String,
+    /// Which of them.
+    pub desired_status: DesiredStatus,
     /// Where the page before ended.
     pub next_token: Option<String>,
 }
 
-/// One page of tasks.
+/// What ECS wants a task to be (ECS API, `ListTasks`, `desiredStatus`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DesiredStatus {
+    /// Running, or about to.
+    Running,
+    /// Stopped, or about to. ECS shows such a task for about an hour.
+    Stopped,
+}
+
+/// One page of tasks, at most 100.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskPage {
     /// The tasks' ARNs.

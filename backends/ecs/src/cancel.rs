@@ -27,11 +27,7 @@ impl EcsBackend {
             return Ok(CancelOutcome::NotFound);
         };
         let Place { cluster, task } = place;
-        let reason: String = CANCEL_REASON_PREFIX
-            .chars()
-            .chain(reason.chars())
-            .take(MAX_REASON)
-            .collect();
+        let reason = cancel_reason(reason);
         match self.api().stop_task(cluster, task, &reason).await {
             Ok(facts) => Ok(outcome(&facts)),
             Err(error) => match refusal::read(&error) {
@@ -46,6 +42,13 @@ impl EcsBackend {
             },
         }
     }
+}
+
+/// `reason` marked as ours, once, and cut.
+fn cancel_reason(reason: &str) -> String {
+    let reason = reason.strip_prefix(CANCEL_REASON_PREFIX).unwrap_or(reason);
+    let marked = CANCEL_REASON_PREFIX.chars().chain(reason.chars());
+    marked.take(MAX_REASON).collect()
 }
 
 /// What the cancel did, by what ECS knows of the task after it. ECS answers the same for a task
@@ -101,6 +104,13 @@ mod tests {
         let handle = JobHandle::new("ecs", task);
         let outcome = backend(config(), api).cancel(&handle, "timed out").await;
         assert_eq!(outcome.unwrap(), CancelOutcome::Cancelled);
+    }
+
+    #[test]
+    fn a_reason_that_is_marked_as_ours_is_not_marked_twice() {
+        let reason = "longhaul: the callback is closed";
+        assert_eq!(cancel_reason(reason), reason);
+        assert_eq!(cancel_reason("the callback is closed"), reason);
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ pub(crate) fn of(
         }
         Some(StopCode::UserInitiated) if is_our_reason(reason) => (FailureClass::Cancelled, None),
         Some(StopCode::UserInitiated) => say(
-            FailureClass::Interrupted,
+            FailureClass::Cancelled,
             "somebody other than longhaul stopped the task",
         ),
         Some(StopCode::EssentialContainerExited) => ended(facts, worker),

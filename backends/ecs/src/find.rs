@@ -3,7 +3,7 @@
 use longhaul_core::{BackendError, BackendErrorKind, ExecutionId, JobHandle, JobState, JobStatus};
 
 use crate::NAME;
-use crate::api::{DescribedTask, ListTasks};
+use crate::api::{DescribedTask, DesiredStatus, ListTasks};
 use crate::backend::EcsBackend;
 use crate::refusal::{self, Refusal};
 use crate::status::{job_status, log_link};
@@ -44,45 +44,61 @@ impl EcsBackend {
         &self,
         execution: &ExecutionId,
     ) -> Result<Vec<JobHandle>, BackendError> {
-        let tried = || {
-            format!(
-                "list the tasks of execution {execution} in cluster {:?}",
-                self.config().cluster()
-            )
-        };
-        let mut request = ListTasks {
+        let tried = format!(
+            "list the tasks of execution {execution} in cluster {:?}",
+            self.config().cluster()
+        );
+        let mut found = Vec::new();
+        let mut next = Some(self.first_page(execution, DesiredStatus::Running));
+        while let Some(request) = next {
+            let (tasks, after) = self.page(request, &tried).await?;
+            found.extend(tasks.into_iter().map(|task| JobHandle::new(NAME, task)));
+            next = after;
+        }
+        Ok(found)
+    }
+
+    /// The request for the first page of the execution's tasks.
+    pub(crate) fn first_page(
+        &self,
+        execution: &ExecutionId,
+        desired_status: DesiredStatus,
+    ) -> ListTasks {
+        ListTasks {
             cluster: self.config().cluster().to_owned(),
             started_by: execution.to_string(),
+            desired_status,
             next_token: None,
-        };
-        let mut found = Vec::new();
-        loop {
-            let page = self.api().list_tasks(&request).await.map_err(|error| {
-                self.refused(
-                    &tried(),
-                    "ecs:ListTasks",
-                    refusal::read(&error),
-                    error,
-                    BackendErrorKind::Unavailable,
-                )
-            })?;
-            found.extend(
-                page.tasks
-                    .into_iter()
-                    .map(|task| JobHandle::new(NAME, task)),
-            );
-            let next = page.next_token.filter(|token| !token.is_empty());
-            if next.is_none() {
-                return Ok(found);
-            }
-            if next == request.next_token {
-                return Err(BackendError::new(
-                    BackendErrorKind::Unavailable,
-                    format!("{}: ECS gave the same page twice", tried()),
-                ));
-            }
-            request.next_token = next;
         }
+    }
+
+    /// The tasks of a page, and the request for the page after it. `tried` says for what.
+    pub(crate) async fn page(
+        &self,
+        request: ListTasks,
+        tried: &str,
+    ) -> Result<(Vec<String>, Option<ListTasks>), BackendError> {
+        let page = self.api().list_tasks(&request).await.map_err(|error| {
+            self.refused(
+                tried,
+                "ecs:ListTasks",
+                refusal::read(&error),
+                error,
+                BackendErrorKind::Unavailable,
+            )
+        })?;
+        let next_token = page.next_token.filter(|token| !token.is_empty());
+        if next_token.is_some() && next_token == request.next_token {
+            return Err(BackendError::new(
+                BackendErrorKind::Unavailable,
+                format!("{tried}: ECS gave the same page twice"),
+            ));
+        }
+        let next = next_token.is_some().then_some(ListTasks {
+            next_token,
+            ..request
+        });
+        Ok((page.tasks, next))
     }
 }
 
@@ -174,6 +190,7 @@ mod tests {
                         == ListTasks {
                             cluster: "jobs".to_owned(),
                             started_by: execution().to_string(),
+                            desired_status: DesiredStatus::Running,
                             next_token: token.map(str::to_owned),
                         }
                 })

@@ -64,9 +64,9 @@
 //! | `ecs:RunTask` | the task definition | `start` |
 //! | `ecs:TagResource` | the cluster's tasks | `start`, because tasks are tagged |
 //! | `iam:PassRole` | the task definition's task role and execution role | `start` |
-//! | `ecs:DescribeTasks` | the cluster's tasks | `describe`; `start`, when it finds the task of an earlier one |
+//! | `ecs:DescribeTasks` | the cluster's tasks | `describe`; `start`, when it finds the task of an earlier one; `locate` |
 //! | `ecs:StopTask` | the cluster's tasks | `cancel` |
-//! | `ecs:ListTasks` | `*` | `list` |
+//! | `ecs:ListTasks` | `*` | `list`; `locate` |
 //! | `ecs:DescribeTaskDefinition` | `*` | optional: names the containers when `ECS_CONTAINER` is wrong |
 //!
 //! ```json
@@ -154,12 +154,16 @@
 //! table. It is a pure function, for `DescribeTasks` and for events alike ([`TaskFacts`] reads
 //! from the `detail` of an `ECS Task State Change`). A missing exit code is never 0.
 //!
+//! A task that somebody else stopped, by the console or the API, is `Cancelled` too: ECS says that
+//! it was a person's or a program's will, and a job that was stopped on purpose is not to be
+//! started again. `Interrupted` is what the platform did by itself.
+//!
 //! `cancel` gives the worker the container's `stopTimeout`, 30 s unless the task definition says
 //! otherwise and at most 120 s: SIGTERM, then SIGKILL. Its reason begins with
 //! [`CANCEL_REASON_PREFIX`], which tells a cancel from anybody else's stop.
 //!
-//! ECS is eventually consistent: a task may be missing from `list` or `describe` for a moment
-//! after its start.
+//! ECS is eventually consistent: a task may be missing from `list`, `locate` or `describe` for a
+//! moment after its start.
 //!
 //! # Secrets
 //!
@@ -175,6 +179,7 @@ mod cause;
 mod config;
 mod facts;
 mod find;
+mod locate;
 mod logs;
 mod overrides;
 mod refusal;
@@ -188,8 +193,8 @@ mod tags;
 mod testing;
 
 pub use api::{
-    ApiError, ApiErrorKind, DescribedTask, EcsApi, Failure, ListTasks, RunTask, RunTaskAnswer,
-    TaskPage,
+    ApiError, ApiErrorKind, DescribedTask, DesiredStatus, EcsApi, Failure, ListTasks, RunTask,
+    RunTaskAnswer, TaskPage,
 };
 pub use backend::EcsBackend;
 pub use cancel::CANCEL_REASON_PREFIX;

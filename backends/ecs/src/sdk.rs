@@ -16,8 +16,8 @@ use aws_types::SdkConfig;
 
 use crate::CapacityOption;
 use crate::api::{
-    ApiError, ApiErrorKind, DescribedTask, EcsApi, Failure, ListTasks, RunTask, RunTaskAnswer,
-    TaskPage,
+    ApiError, ApiErrorKind, DescribedTask, DesiredStatus, EcsApi, Failure, ListTasks, RunTask,
+    RunTaskAnswer, TaskPage,
 };
 use crate::facts::{ContainerFacts, StopCode, TaskFacts};
 use crate::overrides::{ContainerOverride, EphemeralStorage, TaskEnvironment, TaskOverrides};
@@ -29,7 +29,7 @@ const TRY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a call may take with all its tries, unless the `SdkConfig` says otherwise.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The most tasks on a page (ECS API, `ListTasks`).
+/// The most tasks on a page, and in one look (ECS API, `ListTasks` and `DescribeTasks`).
 const PAGE: i32 = 100;
 
 /// The ECS API over the AWS SDK, which repeats throttled and unanswered calls by itself, three
@@ -150,13 +150,27 @@ impl EcsApi for SdkEcs {
         }
     }
 
+    async fn describe_tasks(
+        &self,
+        cluster: &str,
+        tasks: &[String],
+    ) -> Result<Vec<TaskFacts>, ApiError> {
+        let call = self.client.describe_tasks().cluster(cluster);
+        let answer = call.set_tasks(Some(tasks.to_vec())).send().await;
+        let found = answer.map_err(|error| api_error(&error))?.tasks;
+        Ok(found.unwrap_or_default().into_iter().map(facts).collect())
+    }
+
     async fn list_tasks(&self, request: &ListTasks) -> Result<TaskPage, ApiError> {
         let call = self
             .client
             .list_tasks()
             .cluster(&request.cluster)
             .started_by(&request.started_by)
-            .desired_status(types::DesiredStatus::Running)
+            .desired_status(match request.desired_status {
+                DesiredStatus::Running => types::DesiredStatus::Running,
+                DesiredStatus::Stopped => types::DesiredStatus::Stopped,
+            })
             .max_results(PAGE)
             .set_next_token(request.next_token.clone());
         let answer = call.send().await.map_err(|error| api_error(&error))?;

@@ -15,8 +15,7 @@ use crate::facts::{ContainerFacts, TaskFacts};
 /// | `TaskFailedToStart`, or a container that was never started | [`FailedToStart`](FailureClass::FailedToStart) |
 /// | `OutOfMemoryError`, with any exit code or none | [`OutOfMemory`](FailureClass::OutOfMemory) |
 /// | `SpotInterruption`, `TerminationNotice`, `InfrastructureHealth`, `ServiceSchedulerInitiated` | [`Interrupted`](FailureClass::Interrupted) |
-/// | `UserInitiated` by [`cancel`](longhaul_core::ComputeBackend::cancel) | [`Cancelled`](FailureClass::Cancelled) |
-/// | `UserInitiated` by somebody else | [`Interrupted`](FailureClass::Interrupted) |
+/// | `UserInitiated`: by [`cancel`](longhaul_core::ComputeBackend::cancel), or by somebody else, which the message then says | [`Cancelled`](FailureClass::Cancelled) |
 /// | the worker ended with an exit code other than 0, 137 included | [`Failed`](FailureClass::Failed) |
 /// | the worker ended with 0, or left no exit code | [`Lost`](FailureClass::Lost) |
 ///

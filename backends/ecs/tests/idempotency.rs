@@ -5,7 +5,6 @@
 )]
 
 mod common;
-mod support;
 
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use aws_sdk_ecs::config::retry::RetryConfig;
 use common::{backend, config, execution, hello, sdk, sdk_that_tries_once, timeouts, token};
 use longhaul_core::{BackendErrorKind, ComputeBackend, JobHandle, Retry};
 use longhaul_ecs::{CapacityOption, EcsBackend};
-use support::{FakeEcs, Misbehaviour};
+use longhaul_fake_aws::ecs::{FakeEcs, Misbehaviour};
 
 /// The one task that there must be, as a handle.
 fn only_task(ecs: &FakeEcs) -> JobHandle {

@@ -5,7 +5,6 @@
 )]
 
 mod common;
-mod support;
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -15,7 +14,7 @@ use longhaul_core::{
     JobState, JobStatus,
 };
 use longhaul_ecs::EcsBackend;
-use support::{FakeEcs, Misbehaviour};
+use longhaul_fake_aws::ecs::{FakeEcs, Misbehaviour};
 
 #[tokio::test]
 async fn a_job_is_described_from_its_start_to_its_end() {

@@ -5,14 +5,13 @@
 )]
 
 mod common;
-mod support;
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use common::{backend, hello, sdk, token};
 use longhaul_core::ComputeBackend;
-use support::{FakeEcs, Misbehaviour};
+use longhaul_fake_aws::ecs::{FakeEcs, Misbehaviour};
 
 /// Everything that is logged, as text.
 #[derive(Debug, Clone, Default)]

@@ -5,7 +5,6 @@
 )]
 
 mod common;
-mod support;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::credential_fn::provide_credentials_fn;
@@ -16,9 +15,9 @@ use aws_types::SdkConfig;
 use common::{backend, config, execution, hello, job, sdk, token};
 use longhaul_core::{BackendErrorKind, ComputeBackend, Job};
 use longhaul_ecs::{CapacityOption, EcsBackend, EcsConfig, MAX_OVERRIDES};
+use longhaul_fake_aws::ecs::{FakeEcs, Misbehaviour};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use support::{FakeEcs, Misbehaviour};
 
 #[tokio::test]
 async fn a_start_is_one_request_with_these_members_and_no_others() {

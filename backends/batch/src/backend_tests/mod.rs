@@ -11,6 +11,7 @@ use mockall::predicate::eq;
 use super::*;
 use crate::api::MockBatchApi;
 
+mod locate;
 mod start;
 mod then;
 

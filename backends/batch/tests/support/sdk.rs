@@ -3,7 +3,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that cannot go on says so"
+    dead_code,
+    reason = "shared by several test programs; a test that cannot go on says so"
 )]
 
 use std::time::Duration;
@@ -17,10 +18,19 @@ use aws_types::SdkConfig;
 /// The configuration with which the server at `url` is asked: retries that do not wait, and a
 /// second for a try.
 pub(crate) fn shared(url: &str) -> SdkConfig {
+    with_timeout(url, Duration::from_secs(1))
+}
+
+/// The same for a server that may take its time.
+pub(crate) fn patient(url: &str) -> SdkConfig {
+    with_timeout(url, Duration::from_secs(30))
+}
+
+fn with_timeout(url: &str, timeout: Duration) -> SdkConfig {
     let retries = RetryConfig::standard()
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(1));
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(1));
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout);
     let keys = Credentials::from_keys("AKIDTEST", "secret", None);
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())

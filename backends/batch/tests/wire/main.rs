@@ -6,8 +6,6 @@
     reason = "a test that cannot go on says so"
 )]
 
-#[path = "../support/fake.rs"]
-mod fake;
 #[path = "../support/sdk.rs"]
 mod sdk;
 
@@ -15,12 +13,12 @@ mod after;
 mod broken;
 mod starts;
 
-use fake::{FakeBatch, Fault};
 use longhaul_batch::{BatchBackend, BatchConfig, job_name};
 use longhaul_core::{
     BackendErrorKind, CallbackToken, CancelOutcome, ComputeBackend, ExecutionId, FailureClass, Job,
     JobHandle, JobSpec, JobState, Retry,
 };
+use longhaul_fake_aws::batch::{FakeBatch, Fault};
 use sdk::shared;
 use serde_json::{Value, json};
 

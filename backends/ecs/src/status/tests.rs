@@ -181,7 +181,7 @@ fn an_interruption_is_the_platforms_doing() {
 }
 
 #[test]
-fn our_own_cancel_is_told_from_anybody_elses_stop() {
+fn a_task_that_was_stopped_on_purpose_is_cancelled_and_a_stranger_is_named_as_such() {
     let worker = || vec![container("worker", Some(143), None)];
     let ours = stopped(
         Some("UserInitiated"),
@@ -198,7 +198,7 @@ fn our_own_cancel_is_told_from_anybody_elses_stop() {
     let theirs = stopped(Some("UserInitiated"), "Task stopped by user", worker());
     check(
         &theirs,
-        Interrupted,
+        Cancelled,
         Some(143),
         "somebody other than longhaul",
     );

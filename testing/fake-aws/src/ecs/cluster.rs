@@ -14,17 +14,20 @@ pub(super) struct Refusal {
 }
 
 /// A first answer, to be repeated for its client token.
+#[derive(Debug)]
 struct Remembered {
     request: Value,
     answer: Value,
     tasks: Vec<String>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) tasks: Vec<AcceptedTask>,
     pub(super) requests: Vec<Request>,
     pub(super) forgotten: Vec<String>,
+    pub(super) tasks_live: bool,
+    pub(super) spot_is_out: bool,
     /// 0 means as many as are asked for.
     pub(super) page_size: usize,
     plans: BTreeMap<String, VecDeque<Option<Misbehaviour>>>,
@@ -87,6 +90,10 @@ impl State {
                 resource_ids: first.tasks.clone(),
             });
         }
+        let provider = &request["capacityProviderStrategy"][0]["capacityProvider"];
+        if self.spot_is_out && provider == "FARGATE_SPOT" {
+            return self.fail(request, "Capacity is unavailable at this time.");
+        }
         let number = self.tasks.len() + 1;
         let arn = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/{CLUSTER}/{number:032x}");
         let containers = containers_of(&text(&request["taskDefinition"])).unwrap_or_default();
@@ -108,14 +115,29 @@ impl State {
             task: task.clone(),
         });
         let answer = json!({"tasks": [task], "failures": []});
-        self.remember(token, request, &answer, vec![arn]);
+        self.remember(token, request, &answer, vec![arn.clone()]);
+        if self.tasks_live {
+            self.live(&arn, request);
+        }
         Ok(answer)
+    }
+
+    /// Lets a task run, and end if that is its command.
+    fn live(&mut self, arn: &str, request: &Value) {
+        self.change(arn, &running());
+        let container = &request["overrides"]["containerOverrides"][0];
+        if let Some([exit, code]) = container["command"].as_array().map(Vec::as_slice)
+            && exit == "exit"
+        {
+            self.end(arn, &text(&container["name"]), text(code).parse().ok());
+        }
     }
 
     /// The answer to a `RunTask` that starts nothing, repeated for its client token.
     pub(super) fn fail(&mut self, request: &Value, reason: &str) -> Result<Value, Refusal> {
         let token = check_run_task(request)?;
         if self.remembered.contains_key(&token) {
+            // The first answer stands.
             return self.run_task(request);
         }
         let answer = json!({"tasks": [], "failures": [{"reason": reason}]});
@@ -144,12 +166,18 @@ impl State {
         let Some(task) = self.known(&text(&request["task"])) else {
             return invalid("The referenced task was not found.");
         };
-        if task.task["desiredStatus"] != "STOPPED" {
+        let asked_before = task.task["desiredStatus"] == "STOPPED";
+        if !asked_before {
             task.task["desiredStatus"] = json!("STOPPED");
             task.task["stopCode"] = json!("UserInitiated");
             task.task["stoppedReason"] = request["reason"].clone();
         }
-        Ok(json!({"task": task.task}))
+        let (arn, answer) = (task.arn.clone(), json!({"task": task.task}));
+        let container = text(&task.request["overrides"]["containerOverrides"][0]["name"]);
+        if self.tasks_live && !asked_before {
+            self.end(&arn, &container, Some(143));
+        }
+        Ok(answer)
     }
 
     fn describe_tasks(&mut self, request: &Value) -> Result<Value, Refusal> {
@@ -223,6 +251,11 @@ impl State {
             }
         }
     }
+}
+
+/// What a task that runs has.
+pub(super) fn running() -> Value {
+    json!({"lastStatus": "RUNNING", "startedAt": 1_793_000_000.5})
 }
 
 fn text(value: &Value) -> String {

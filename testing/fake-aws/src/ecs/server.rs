@@ -5,18 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
+use http_body_util::Full;
+use hyper::body::Bytes;
 use hyper::{Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use super::cluster::{Refusal, State};
 use super::{Misbehaviour, Request};
+use crate::Received;
 
 const SERVICE: &str = "AmazonEC2ContainerServiceV20141113.";
 
@@ -31,35 +29,24 @@ pub(super) async fn spawn(
     state: Arc<Mutex<State>>,
     changed: watch::Sender<u64>,
 ) -> (SocketAddr, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let (state, changed) = (state.clone(), changed.clone());
-            let service = service_fn(move |request| serve(request, state.clone(), changed.clone()));
-            connections.spawn(async move {
-                // An error is a connection that was cut, by either side.
-                let _ = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-            });
-            while connections.try_join_next().is_some() {}
+    crate::serve(move |request| {
+        let reply = reply(&request, &state);
+        changed.send_modify(|count| *count += 1);
+        async move {
+            match reply {
+                Reply::Answer(status, retry_after, body) => Ok(answer(status, retry_after, body)),
+                Reply::Cut => Err(io::Error::other("cut as planned")),
+                Reply::Hang => match std::future::pending::<Infallible>().await {},
+            }
         }
-    });
-    (address, server)
+    })
+    .await
 }
 
-async fn serve(
-    request: hyper::Request<Incoming>,
-    state: Arc<Mutex<State>>,
-    changed: watch::Sender<u64>,
-) -> io::Result<Response<Full<Bytes>>> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    let header = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok());
+fn reply(request: &Received, state: &Mutex<State>) -> Reply {
+    let header = |name: &str| request.headers.get(name).and_then(|v| v.to_str().ok());
     let target = header("x-amz-target").unwrap_or_default();
-    let reply = match target.strip_prefix(SERVICE) {
+    match target.strip_prefix(SERVICE) {
         None => refuse(400, "UnknownOperationException", target),
         Some(_) if !header("authorization").is_some_and(|v| v.starts_with("AWS4-HMAC-SHA256 ")) => {
             refuse(400, "MissingAuthenticationTokenException", "Not signed.")
@@ -67,13 +54,7 @@ async fn serve(
         Some(_) if header("content-type") != Some("application/x-amz-json-1.1") => {
             refuse(400, "SerializationException", "Not JSON 1.1.")
         }
-        Some(operation) => act(operation, &body, &mut state.lock().unwrap()),
-    };
-    changed.send_modify(|count| *count += 1);
-    match reply {
-        Reply::Answer(status, retry_after, body) => Ok(answer(status, retry_after, body)),
-        Reply::Cut => Err(io::Error::other("cut as planned")),
-        Reply::Hang => match std::future::pending::<Infallible>().await {},
+        Some(operation) => act(operation, &request.body, &mut state.lock().unwrap()),
     }
 }
 

@@ -1,30 +1,23 @@
-//! AWS Batch as a server on loopback: it keeps jobs, and fails as it is told to.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so"
-)]
-#![allow(dead_code, reason = "each test program uses another part of it")]
+//! A server that plays AWS Batch on loopback: it keeps jobs, and fails as it is told to.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Bytes;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
+use crate::Received;
+
+/// The queue that exists.
+pub const QUEUE: &str = "jobs";
+
 /// What goes wrong with one request.
 #[derive(Debug, Clone)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// Nothing is done, and the connection is cut.
     CutBefore,
     /// It is done, and the connection is cut before the answer.
@@ -39,19 +32,21 @@ pub(crate) enum Fault {
     Behind,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     /// In order of creation, as `DescribeJobs` shows them.
     jobs: Vec<Value>,
     calls: Vec<(String, Value)>,
     faults: HashMap<String, VecDeque<Fault>>,
     page_size: Option<usize>,
+    jobs_live: bool,
     /// The first lookups, which wait for each other.
     together: Option<(usize, Arc<Barrier>)>,
 }
 
-/// The server. It ends when it is dropped.
-pub(crate) struct FakeBatch {
+/// A server that plays AWS Batch. Dropping it closes all of its connections.
+#[derive(Debug)]
+pub struct FakeBatch {
     url: String,
     state: Arc<Mutex<State>>,
     server: JoinHandle<()>,
@@ -64,27 +59,18 @@ impl Drop for FakeBatch {
 }
 
 impl FakeBatch {
-    pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+    /// Starts the server on a free port of 127.0.0.1.
+    pub async fn start() -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
-        let server = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = Arc::clone(&shared);
-                let service = service_fn(move |request| answer(Arc::clone(&state), request));
-                tokio::spawn(async move {
-                    // An error is a connection that was cut, by us or by the client.
-                    let _ = http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        });
+        let (address, server) =
+            crate::serve(move |request| answer(Arc::clone(&shared), request)).await;
+        let url = format!("http://{address}");
         Self { url, state, server }
     }
 
-    pub(crate) fn url(&self) -> &str {
+    /// Where the server is.
+    pub fn url(&self) -> &str {
         &self.url
     }
 
@@ -93,7 +79,7 @@ impl FakeBatch {
     }
 
     /// The next request to `call`, such as `submitjob`, fails like this; later ones follow.
-    pub(crate) fn fail(&self, call: &str, fault: Fault) {
+    pub fn fail(&self, call: &str, fault: Fault) {
         let mut state = self.state();
         state
             .faults
@@ -103,24 +89,35 @@ impl FakeBatch {
     }
 
     /// At most so many jobs stand on one page.
-    pub(crate) fn page_size(&self, size: usize) {
+    pub fn page_size(&self, size: usize) {
         self.state().page_size = Some(size);
     }
 
     /// The next `n` lookups are answered together, when all of them are there.
-    pub(crate) fn hold_lookups(&self, n: usize) {
+    pub fn hold_lookups(&self, n: usize) {
         self.state().together = Some((n, Arc::new(Barrier::new(n))));
     }
 
+    /// Lets the jobs that are accepted from now on live by themselves: each runs at once, and ends
+    /// with `CODE`, at once, if its command is `exit CODE`.
+    pub fn let_jobs_live(&self) {
+        self.state().jobs_live = true;
+    }
+
+    /// Every job that was ever accepted, as `DescribeJobs` shows it.
+    pub fn jobs(&self) -> Vec<Value> {
+        self.state().jobs.clone()
+    }
+
     /// The bodies of the requests to `call` so far.
-    pub(crate) fn calls(&self, call: &str) -> Vec<Value> {
+    pub fn calls(&self, call: &str) -> Vec<Value> {
         let state = self.state();
         let of_call = state.calls.iter().filter(|(name, _)| name == call);
         of_call.map(|(_, body)| body.clone()).collect()
     }
 
     /// The names of all calls so far, in order.
-    pub(crate) fn sequence(&self) -> Vec<String> {
+    pub fn sequence(&self) -> Vec<String> {
         self.state()
             .calls
             .iter()
@@ -129,7 +126,7 @@ impl FakeBatch {
     }
 
     /// The jobs that have neither succeeded nor failed.
-    pub(crate) fn running(&self) -> Vec<String> {
+    pub fn running(&self) -> Vec<String> {
         let state = self.state();
         let there = state.jobs.iter().filter(|job| !is_over(job));
         there
@@ -138,17 +135,17 @@ impl FakeBatch {
     }
 
     /// How many jobs were ever accepted.
-    pub(crate) fn accepted(&self) -> usize {
+    pub fn accepted(&self) -> usize {
         self.state().jobs.len()
     }
 
     /// Adds a job that somebody submitted.
-    pub(crate) fn add(&self, name: &str) -> String {
+    pub fn add(&self, name: &str) -> String {
         accept(&mut self.state(), &json!({"jobName": name}))
     }
 
     /// Puts `fields` into a job.
-    pub(crate) fn change(&self, id: &str, fields: &Value) {
+    pub fn change(&self, id: &str, fields: &Value) {
         let mut state = self.state();
         let job = state
             .jobs
@@ -184,16 +181,39 @@ fn accept(state: &mut State, body: &Value) -> String {
         "isCancelled": false,
         "isTerminated": false,
     }));
+    if state.jobs_live
+        && let Some(job) = state.jobs.last_mut()
+    {
+        live(job);
+    }
     id
+}
+
+/// Lets a job run, and end if that is its command.
+fn live(job: &mut Value) {
+    job["status"] = json!("RUNNING");
+    job["startedAt"] = json!(1_700_000_001_000_i64);
+    let command = job["container"]["command"].as_array();
+    let Some([exit, code]) = command.map(Vec::as_slice) else {
+        return;
+    };
+    if exit == "exit"
+        && let Some(Ok(code)) = code.as_str().map(str::parse::<i32>)
+    {
+        let over = if code == 0 { "SUCCEEDED" } else { "FAILED" };
+        job["status"] = json!(over);
+        job["statusReason"] = json!("Essential container in task exited");
+        job["stoppedAt"] = json!(1_700_000_002_000_i64);
+        job["container"]["exitCode"] = json!(code);
+    }
 }
 
 async fn answer(
     state: Arc<Mutex<State>>,
-    request: Request<Incoming>,
+    request: Received,
 ) -> Result<Response<Full<Bytes>>, std::io::Error> {
-    let call = request.uri().path().trim_start_matches("/v1/").to_owned();
-    let body = request.into_body().collect().await.unwrap().to_bytes();
-    let body: Value = serde_json::from_slice(&body).unwrap();
+    let call = request.path.trim_start_matches("/v1/").to_owned();
+    let body: Value = serde_json::from_slice(&request.body).unwrap();
     let (fault, barrier) = {
         let mut state = state.lock().unwrap();
         state.calls.push((call.clone(), body.clone()));
@@ -232,7 +252,7 @@ async fn answer(
 fn handle(state: &mut State, call: &str, body: &Value) -> Result<Value, String> {
     match call {
         "submitjob" => {
-            if body["jobQueue"] != "jobs" {
+            if body["jobQueue"] != QUEUE {
                 return Err(format!("JobQueue {} not found.", body["jobQueue"]));
             }
             let id = accept(state, body);

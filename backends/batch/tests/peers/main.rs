@@ -1,7 +1,8 @@
-//! The backend against moto, a server that nobody here wrote. Without `LONGHAUL_TEST_MOTO_URL`
-//! these tests only say that there was nothing to test against.
+//! The backend against moto, a server that nobody here wrote. Each test runs when
+//! `LONGHAUL_TEST_MOTO_URL` holds its URL, on loopback, and otherwise says what it needs;
+//! `.ci/peers` runs them all.
 //!
-//! What moto cannot show, and the tests in `wire` do: throttling, limits, exit codes, Batch's own reasons,
+//! What moto cannot show, and the tests in `wire` do: throttling, exit codes, Batch's own reasons,
 //! pages, and an effect of `TerminateJob` before the job goes on.
 #![allow(
     clippy::unwrap_used,
@@ -10,10 +11,12 @@
     reason = "a test that cannot go on says so"
 )]
 
-#[path = "support/moto.rs"]
+mod conformance;
 mod moto;
-#[path = "support/sdk.rs"]
+#[path = "../support/sdk.rs"]
 mod sdk;
+#[path = "../support/subject.rs"]
+mod subject;
 
 use std::collections::BTreeMap;
 

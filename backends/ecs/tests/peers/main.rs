@@ -1,175 +1,28 @@
 //! The backend against servers that play AWS and that nobody here wrote.
 //!
-//! Each test runs when the variable that it names holds the URL of its peer, on loopback, and
-//! otherwise says what it needs. What a peer cannot play is listed at its test; `support` plays it.
+//! Each test runs when `LONGHAUL_TEST_MOTO_URL` or `LONGHAUL_TEST_MINISTACK_URL` holds the URL of
+//! its peer, on loopback, and otherwise says what it needs; `.ci/peers` runs them all. What a peer
+//! cannot play is listed at its test; `longhaul-fake-aws` plays it.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     reason = "tests panic where a promise is broken, also in their helpers"
 )]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod conformance;
+mod stage;
+#[path = "../common/subject.rs"]
+mod subject;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use aws_sdk_ecs::Client;
-use aws_sdk_ecs::types::{Compatibility, ContainerDefinition, NetworkMode, Task, TaskField};
-use common::{job, sdk};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
 use longhaul_core::{
-    BackendErrorKind, CallbackToken, CancelOutcome, ComputeBackend, ExecutionId, FailureClass, Job,
-    JobHandle, JobState, JobStatus,
+    BackendErrorKind, CancelOutcome, ComputeBackend, ExecutionId, FailureClass, JobHandle,
+    JobState, JobStatus,
 };
-use longhaul_ecs::{CapacityOption, EcsBackend, EcsConfig, EcsConfigBuilder};
-
-/// The URL in the variable, or a word on what is needed.
-fn peer(variable: &str, start: &str) -> Option<String> {
-    let url = std::env::var(variable).ok().filter(|url| !url.is_empty());
-    if url.is_none() {
-        println!("not run: start the peer ({start}) and set {variable} to its URL");
-    }
-    url
-}
-
-/// A cluster, a task definition and a network on a peer, and an execution that nobody else has.
-struct Stage {
-    url: String,
-    client: Client,
-    cluster: String,
-    family: String,
-    subnets: Vec<String>,
-    security_group: String,
-    execution: ExecutionId,
-}
-
-impl Stage {
-    async fn set(url: String) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let unique = format!("longhaul-{}-{}", std::process::id(), now.as_nanos());
-        let client = Client::new(&sdk(&url).build());
-        let cluster = client.create_cluster().cluster_name(&unique);
-        cluster
-            .capacity_providers("FARGATE")
-            .capacity_providers("FARGATE_SPOT")
-            .send()
-            .await
-            .unwrap();
-        let container = |name: &str| {
-            ContainerDefinition::builder()
-                .name(name)
-                .image("public.ecr.aws/docker/library/busybox:stable")
-                .memory(128)
-                .build()
-        };
-        client
-            .register_task_definition()
-            .family(&unique)
-            .network_mode(NetworkMode::Awsvpc)
-            .requires_compatibilities(Compatibility::Fargate)
-            .cpu("256")
-            .memory("512")
-            .container_definitions(container("worker"))
-            .container_definitions(container("sidecar"))
-            .send()
-            .await
-            .unwrap();
-        let subnets = ec2(&url, "DescribeSubnets", "subnetId").await;
-        let groups = ec2(&url, "DescribeSecurityGroups", "groupId").await;
-        Self {
-            client,
-            subnets: subnets.into_iter().take(2).collect(),
-            security_group: groups.into_iter().next().unwrap(),
-            execution: ExecutionId::from_arn(&unique),
-            cluster: unique.clone(),
-            family: unique,
-            url,
-        }
-    }
-
-    fn config(&self) -> EcsConfigBuilder {
-        self.config_of(&self.cluster, &self.family)
-    }
-
-    fn config_of(&self, cluster: &str, definition: &str) -> EcsConfigBuilder {
-        EcsConfig::builder(cluster, definition)
-            .subnets(self.subnets.clone())
-            .security_groups([self.security_group.clone()])
-    }
-
-    fn backend(&self, config: EcsConfigBuilder) -> EcsBackend {
-        EcsBackend::from_sdk(config.build().unwrap(), &sdk(&self.url).build())
-    }
-
-    /// An attempt of this stage's execution, and its token.
-    fn job(&self, json: &str, token: &str) -> (Job, CallbackToken) {
-        let token = common::token(&format!("{}-{token}", self.family));
-        let spec = job(json, &token).spec().clone();
-        (Job::new(spec, self.execution.clone(), 1, &token), token)
-    }
-
-    /// The task as the peer knows it, asked for with the AWS SDK.
-    async fn task(&self, handle: &JobHandle) -> Task {
-        let tasks = self.client.describe_tasks().cluster(&self.cluster);
-        let answer = tasks
-            .tasks(handle.id())
-            .include(TaskField::Tags)
-            .send()
-            .await;
-        answer.unwrap().tasks.unwrap().remove(0)
-    }
-}
-
-/// The texts of `element` in the answer to a query of the EC2 API. The peers read the service
-/// from the signature's scope and do not check the signature.
-async fn ec2(url: &str, action: &str, element: &str) -> Vec<String> {
-    let scope = "AWS4-HMAC-SHA256 Credential=test/20261101/eu-west-1/ec2/aws4_request, SignedHeaders=host, Signature=0";
-    let headers = [
-        ("authorization", scope),
-        ("content-type", "application/x-www-form-urlencoded"),
-    ];
-    let query = format!("Action={action}&Version=2016-11-15");
-    let text = post(url, "/", &headers, query).await;
-    let (open, close) = (format!("<{element}>"), format!("</{element}>"));
-    let parts = text.split(open.as_str()).skip(1);
-    let found: Vec<String> = parts
-        .filter_map(|part| Some(part.split_once(close.as_str())?.0.to_owned()))
-        .collect();
-    assert!(!found.is_empty(), "{action}: {text}");
-    found
-}
-
-/// Tells moto to leave tasks running: otherwise every look at one takes it a step to its end.
-async fn let_tasks_run(url: &str) {
-    let never =
-        r#"{"model_name":"ecs::task","transition":{"progression":"manual","times":1000000}}"#;
-    let headers = [("content-type", "application/json")];
-    let path = "/moto-api/state-manager/set-transition";
-    post(url, path, &headers, never.to_owned()).await;
-}
-
-/// The body of the answer to a POST, which must be 2xx.
-async fn post(url: &str, path: &str, headers: &[(&str, &str)], body: String) -> String {
-    let host = url.trim_start_matches("http://").trim_end_matches('/');
-    let stream = tokio::net::TcpStream::connect(host).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .unwrap();
-    let connection = tokio::spawn(connection);
-    let mut request = hyper::Request::post(path).header("host", host);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let request = request.body(Full::new(Bytes::from(body))).unwrap();
-    let answer = sender.send_request(request).await.unwrap();
-    let status = answer.status();
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    connection.abort();
-    let text = String::from_utf8(body.to_vec()).unwrap();
-    assert!(status.is_success(), "{path}: {status}: {text}");
-    text
-}
+use longhaul_ecs::CapacityOption;
+use longhaul_fake_aws::peer::Peer;
+use stage::Stage;
 
 /// Starts, describes, lists and cancels a job, and looks at each with the AWS SDK too.
 async fn a_job_lives_and_is_cancelled(stage: &Stage) {
@@ -298,11 +151,9 @@ async fn an_unknown_job_is_described_as_unknown(stage: &Stage) -> JobHandle {
 /// running container), and a cancel of an unknown task (it answers 500).
 #[tokio::test]
 async fn moto_runs_lists_and_stops_the_jobs_of_an_execution() {
-    let Some(url) = peer("LONGHAUL_TEST_MOTO_URL", "moto_server -H 127.0.0.1 -p PORT") else {
-        return;
-    };
-    let_tasks_run(&url).await;
-    let stage = Stage::set(url).await;
+    let Some(peer) = Peer::moto() else { return };
+    peer.let_tasks_run().await;
+    let stage = Stage::set(&peer).await;
     a_job_lives_and_is_cancelled(&stage).await;
     spot_is_a_capacity_provider(&stage).await;
     an_unknown_task_definition_is_told(&stage).await;
@@ -339,11 +190,10 @@ async fn moto_runs_lists_and_stops_the_jobs_of_an_execution() {
 /// unknown container, and an unknown cluster (it makes one).
 #[tokio::test]
 async fn ministack_runs_lists_and_stops_the_jobs_of_an_execution() {
-    let start = "BIND_HOST=127.0.0.1 GATEWAY_PORT=PORT ministack";
-    let Some(url) = peer("LONGHAUL_TEST_MINISTACK_URL", start) else {
+    let Some(peer) = Peer::ministack() else {
         return;
     };
-    let stage = Stage::set(url).await;
+    let stage = Stage::set(&peer).await;
     a_job_lives_and_is_cancelled(&stage).await;
     spot_is_a_capacity_provider(&stage).await;
     an_unknown_task_definition_is_told(&stage).await;

@@ -1,16 +1,9 @@
 //! A server that plays ECS on loopback: client tokens are replayed, and a test may tell it how
 //! to misbehave, which no other stand-in for ECS can be told.
 //!
-//! It speaks the protocol that the AWS SDKs speak to ECS (JSON 1.1, `X-Amz-Target`). Tasks do
-//! not run here: [`FakeEcs::tasks`] shows what was accepted, for a test to run or not.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "shared by several test programs, none of which uses all of it; a test's own stage may panic"
-)]
+//! It speaks the protocol that the AWS SDKs speak to ECS (JSON 1.1, `X-Amz-Target`). Tasks are
+//! not run here: [`FakeEcs::tasks`] shows what was accepted, for a test to run or not, and
+//! [`FakeEcs::let_tasks_live`] has them live and end on paper.
 
 mod cluster;
 mod server;
@@ -20,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -111,6 +104,7 @@ pub struct Request {
 }
 
 /// A server that plays ECS. Dropping it closes all of its connections.
+#[derive(Debug)]
 pub struct FakeEcs {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -179,6 +173,14 @@ impl FakeEcs {
             .await
     }
 
+    /// Whether ECS knows a task as running, or as about to.
+    pub fn wants_to_run(&self, arn: &str) -> bool {
+        self.with(|state| {
+            let mut tasks = state.tasks.iter();
+            tasks.any(|task| task.arn == arn && task.task["desiredStatus"] == "RUNNING")
+        })
+    }
+
     /// Waits until ECS is asked to stop the task `arn`, and gives the reason.
     pub async fn asked_to_stop(&self, arn: &str) -> String {
         self.until(|state| {
@@ -209,12 +211,21 @@ impl FakeEcs {
         self.with(|state| state.change(arn, change));
     }
 
+    /// Lets the tasks that are accepted from now on live by themselves: each runs at once, ends
+    /// with 143 as soon as it is asked to stop, and with `CODE`, at once, if its command is
+    /// `exit CODE`.
+    pub fn let_tasks_live(&self) {
+        self.with(|state| state.tasks_live = true);
+    }
+
+    /// Has no room on Fargate Spot from now on.
+    pub fn let_spot_run_out(&self) {
+        self.with(|state| state.spot_is_out = true);
+    }
+
     /// Lets the task `arn` run.
     pub fn run(&self, arn: &str) {
-        self.change(
-            arn,
-            &json!({"lastStatus": "RUNNING", "startedAt": 1_793_000_000.5}),
-        );
+        self.change(arn, &cluster::running());
     }
 
     /// Ends the task `arn` because its container `name` exited with `exit_code`, unless it was
