@@ -5,13 +5,13 @@ network and mount namespaces (`run`), so that the credentials are where they are
 API has its real name, and the container reaches nothing else.
 """
 
+import concurrent.futures
 import fcntl
 import http.server
 import json
 import os
 import pathlib
 import queue
-import resource
 import signal
 import socket
 import ssl
@@ -40,8 +40,8 @@ AGENT_PATH = "/v2/credentials/role-of-the-task"
 
 
 def run(command, environment, answers=(), terminate_at=None, seconds=60, certificate=None, root=None):
-    """Runs `command` as a task's container. Returns its exit code, its output, the calls that it made, and the most
-    memory that it had at once, in KiB.
+    """Runs `command` as a task's container. Returns its exit code, its output, and the calls that it made, each with
+    the most memory that it had had at once, in KiB.
 
     `answers` are the answers to its calls in turn, each `[status, error type]`; after the last it is `[200, None]`.
     At the call of the kind `terminate_at` the container gets a SIGTERM. With a `certificate` (a PEM file with its
@@ -144,7 +144,13 @@ def agent():
     return http.server.ThreadingHTTPServer((AGENT, 80), Agent)
 
 
-def callbacks(port, answers, calls, seen):
+def peak_memory(process):
+    """The most memory that the process has had at once, in KiB."""
+    status = pathlib.Path(f"/proc/{process}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def callbacks(port, answers, calls, seen, container):
     """The callback API. Only what is signed is heard."""
 
     class Callbacks(http.server.BaseHTTPRequestHandler):
@@ -154,6 +160,7 @@ def callbacks(port, answers, calls, seen):
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = self.rfile.read(int(headers.get("content-length", 0)))
             call = {"path": self.path, "host": headers.get("host"), "type": headers.get("content-type")}
+            call["memory"] = peak_memory(container.result().pid)
             if signature_is_right("POST", self.path, headers, body):
                 calls.append({**call, "body": body.decode()})
                 status, error = answers.pop(0) if answers else (200, None)
@@ -176,8 +183,8 @@ def callbacks(port, answers, calls, seen):
 def main():
     order = json.load(sys.stdin)
     loopback_up()
-    calls, seen = [], queue.Queue()
-    api = callbacks(443 if order["certificate"] else 0, order["answers"], calls, seen)
+    calls, seen, running = [], queue.Queue(), concurrent.futures.Future()
+    api = callbacks(443 if order["certificate"] else 0, order["answers"], calls, seen, running)
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "AWS_REGION": REGION,
@@ -201,6 +208,7 @@ def main():
         stderr=subprocess.STDOUT,
         text=True,
     )
+    running.set_result(container)
     try:
         while order["terminate_at"] and seen.get(timeout=order["seconds"]) != order["terminate_at"]:
             pass
@@ -209,8 +217,7 @@ def main():
         output, _ = container.communicate(timeout=order["seconds"])
     finally:
         container.kill()
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    json.dump({"code": container.returncode, "output": output, "calls": calls, "memory": memory}, sys.stdout)
+    json.dump({"code": container.returncode, "output": output, "calls": calls}, sys.stdout)
 
 
 if __name__ == "__main__":
