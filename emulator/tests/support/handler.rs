@@ -1,5 +1,6 @@
 //! Functions in this process, written as closures over the invocation event and a real SDK client.
 
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -7,10 +8,11 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::operation::checkpoint_durable_execution::CheckpointDurableExecutionOutput;
 use aws_sdk_lambda::types::{Operation, OperationUpdate};
 use bytes::Bytes;
-use longhaul_emulator::{Invocation, InvocationError, InvocationHandler};
+use longhaul_emulator::{FunctionConfig, Invocation, InvocationError, InvocationHandler, Service};
 use serde_json::{Value, json};
-use std::pin::Pin;
 use tokio::sync::Mutex;
+
+use super::{client, config};
 
 type Answer = Pin<Box<dyn Future<Output = Result<Value, InvocationError>> + Send>>;
 
@@ -121,4 +123,31 @@ pub(crate) fn pending() -> Result<Value, InvocationError> {
 
 pub(crate) fn succeeded(result: &Value) -> Result<Value, InvocationError> {
     Ok(json!({"Status": "SUCCEEDED", "Result": result.to_string()}))
+}
+
+/// A service whose function waits for a callback, and hands each of its invocations to the test.
+pub(crate) async fn observed(
+    state: &tempfile::TempDir,
+) -> (Service, Client, Arc<std::sync::Mutex<Vec<Call>>>) {
+    let calls: Arc<std::sync::Mutex<Vec<Call>>> = Arc::default();
+    let seen = Arc::clone(&calls);
+    let (handler, late) = script(move |call| {
+        let seen = Arc::clone(&seen);
+        async move {
+            seen.lock().unwrap().push(call.clone());
+            if call.event["InitialExecutionState"]["Operations"][0]["ExecutionDetails"]["InputPayload"]
+                == "\"quick\""
+            {
+                return succeeded(&json!(1));
+            }
+            // Runs until the test has stopped the execution.
+            std::future::pending().await
+        }
+    });
+    let service = Service::start(config(state).function(FunctionConfig::handler("job", handler)))
+        .await
+        .unwrap();
+    let client = client(&service.url());
+    late.set(client.clone()).ok().unwrap();
+    (service, client, calls)
 }

@@ -8,6 +8,7 @@
 #![allow(dead_code, reason = "every test binary uses a part of this")]
 
 pub(crate) mod handler;
+pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod service;
 

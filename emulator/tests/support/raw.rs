@@ -86,3 +86,16 @@ pub(crate) async fn read(stream: &mut TcpStream) -> Answer {
         body: bytes[split + 4..].to_vec(),
     }
 }
+
+/// `text` as one segment of a path.
+pub(crate) fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|b| {
+            if b.is_ascii_alphanumeric() {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect()
+}
