@@ -95,6 +95,7 @@ mod backend;
 mod cancel;
 mod config;
 mod directory;
+mod locate;
 mod processes;
 mod prune;
 mod record;

@@ -43,7 +43,7 @@ async fn ran_once(folder: &Folder) {
 
 /// The variable that names the folder for [`the_handle_is_known_from_the_token`] when it plays
 /// a starter, and the one that replaces its shim, as JSON.
-const PLAY_IN: &str = "STARTER_FOLDER";
+const PLAY_IN: &str = common::MARK;
 const PLAY_SHIM: &str = "STARTER_SHIM";
 
 /// A test of its own, and at the same time the starter that other tests run as a process.

@@ -19,7 +19,7 @@ use longhaul_core::{
     JobStatus,
 };
 use longhaul_process::{ProcessBackend, ProcessConfig};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 /// The program that plays the shim.
 pub(crate) const SHIM: &str = env!("CARGO_BIN_EXE_longhaul-process-shim");
@@ -109,7 +109,7 @@ impl Drop for Folder {
             let left = marked(self.path());
             empty = if left.is_empty() { empty + 1 } else { 0 };
             for pid in left {
-                kill(pid, Signal::KILL);
+                kill_marked(self.path(), pid);
             }
             assert!(Instant::now() < deadline, "processes of the test stay");
             std::thread::yield_now();
@@ -117,22 +117,46 @@ impl Drop for Folder {
     }
 }
 
-/// The running processes that name `folder` in their command line or environment.
+/// The running processes of the jobs and starters in `folder`: they carry its [`MARK`] or the
+/// start key of one of its jobs.
 pub(crate) fn marked(folder: &Path) -> Vec<u32> {
+    let marks = marks(folder);
     let own = std::process::id();
-    let folder = folder.as_os_str().as_bytes();
-    let names = |text: Vec<u8>| text.windows(folder.len()).any(|part| part == folder);
     fs::read_dir("/proc")
         .unwrap()
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| *pid != own && alive(*pid))
-        .filter(|pid| {
-            ["cmdline", "environ"]
-                .iter()
-                .any(|file| fs::read(format!("/proc/{pid}/{file}")).is_ok_and(names))
-        })
+        .filter(|pid| *pid != own && alive(*pid) && carries(*pid, &marks))
         .collect()
+}
+
+fn marks(folder: &Path) -> Vec<Vec<u8>> {
+    let mark = [MARK.as_bytes(), b"=", folder.as_os_str().as_bytes()].concat();
+    let keys = fs::read_dir(folder.join("jobs"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| [b"LONGHAUL_START_KEY=", entry.file_name().as_bytes()].concat());
+    keys.chain([mark]).collect()
+}
+
+/// Whole variables are compared: that a process names the folder does not make it the test's.
+fn carries(pid: u32, marks: &[Vec<u8>]) -> bool {
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+        environment
+            .split(|b| *b == 0)
+            .any(|variable| marks.iter().any(|mark| mark == variable))
+    })
+}
+
+/// Kills a marked process; looks at the mark again when the pid can no longer change owners.
+fn kill_marked(folder: &Path, pid: u32) {
+    let raw = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    if let Ok(held) = pidfd_open(raw, PidfdFlags::empty())
+        && carries(pid, &marks(folder))
+    {
+        let _ = pidfd_send_signal(held, Signal::KILL);
+    }
 }
 
 /// The fields of `/proc/PID/stat` from the third on: state, parent, group, session, …
