@@ -78,11 +78,12 @@ impl Reader {
     pub(crate) fn functions(&self) -> Result<Vec<String>, StoreError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
-                "WITH RECURSIVE names (name) AS (
+                "WITH RECURSIVE known (function) AS (
                      SELECT min(function) FROM executions
                      UNION ALL
-                     SELECT (SELECT min(function) FROM executions WHERE function > name) FROM names WHERE name IS NOT NULL
-                 ) SELECT name FROM names WHERE name IS NOT NULL",
+                     SELECT (SELECT min(executions.function) FROM executions WHERE executions.function > known.function)
+                     FROM known WHERE known.function IS NOT NULL
+                 ) SELECT function FROM known WHERE function IS NOT NULL",
             )?;
             let names = statement.query_map([], |row| row.get(0))?;
             Ok(names.collect::<Result<_, _>>()?)
