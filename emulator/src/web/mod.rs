@@ -14,6 +14,7 @@ mod format;
 mod list;
 mod logs;
 mod redact;
+mod scale;
 mod timeline;
 
 use std::fmt;

@@ -9,9 +9,8 @@ use crate::model::{ErrorObject, Timestamp};
 use super::super::chrome::{Instant, execution_path};
 use super::super::events::{ErrorView, EventView, Link};
 use super::super::format::{Text, duration};
-use super::super::timeline::{
-    Bar, Gap, Lane, Scale, Span, Tick, Timeline, status_class, status_word,
-};
+use super::super::scale::{Bar, Gap, Scale, Tick};
+use super::super::timeline::{Lane, Span, Timeline, status_class, status_word};
 use super::{Choice, Found, LANES, LaneKind, LaneState, LogTail};
 
 /// How much of the input and of the result is shown, in bytes.
