@@ -149,7 +149,9 @@ fn tick(millis: u64) -> String {
     match millis {
         0 => "0".to_owned(),
         _ if millis < second => format!("{millis} ms"),
-        _ if millis % second != 0 => format!("{}.{} s", millis / second, millis % second / 100),
+        _ if !millis.is_multiple_of(second) => {
+            format!("{}.{} s", millis / second, millis % second / 100)
+        }
         _ if millis.is_multiple_of(day) => format!("{} d", millis / day),
         _ if millis.is_multiple_of(hour) => format!("{} h", millis / hour),
         _ if millis.is_multiple_of(minute) => format!("{} min", millis / minute),
