@@ -1,7 +1,8 @@
 """The hello job in Python, to be run under the supervisor: longhaul-worker run -- python3 hello.py
 
-Standard library only, and nothing of callbacks: the input is JSON in a variable, the result is
-JSON in a file, and an exception is a failure whose last line the waiting function gets to see.
+Standard library only, and nothing of callbacks: the input is JSON in a variable, or in a file when
+it is large, the result is JSON in a file, and an exception is a failure whose last line the
+waiting function gets to see.
 """
 
 import json
@@ -9,8 +10,16 @@ import os
 import time
 
 
+def read_input() -> object:
+    path = os.environ.get("LONGHAUL_INPUT_FILE")
+    if path:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    return json.loads(os.environ.get("LONGHAUL_INPUT", "null"))
+
+
 def main() -> None:
-    given = json.loads(os.environ.get("LONGHAUL_INPUT", "null")) or {}
+    given = read_input() or {}
     message = given.get("message", "Hello from Lambda Durable Function")
     seconds = given.get("processingTime", 10)
 

@@ -3,6 +3,7 @@
 This is all that the worker contract asks of a program, in any language with an AWS SDK:
 
 * a heartbeat at once, and then in every third of the heartbeat timeout;
+* its input, from a variable or from the payload store, where large ones are;
 * one success or one failure at the end, tried until the service takes it;
 * SIGTERM answered within the platform's grace, and reported as an interruption;
 * an end to the work when the service says that the callback is closed.
@@ -10,6 +11,7 @@ This is all that the worker contract asks of a program, in any language with an 
 Whoever knows CALLBACK_ID can complete the callback: do not print it.
 """
 
+import hashlib
 import json
 import os
 import random
@@ -17,6 +19,7 @@ import signal
 import sys
 import threading
 import time
+import urllib.parse
 
 import boto3
 from botocore.config import Config
@@ -26,6 +29,8 @@ STARTED = time.monotonic()
 # Nobody listens after the attempt's timeout.
 TIMEOUT = float(os.environ.get("LONGHAUL_TIMEOUT_SECONDS") or 24 * 3600)
 HEARTBEAT = float(os.environ.get("LONGHAUL_HEARTBEAT_SECONDS") or 0)
+# What travels with the callback. The supervisor puts larger results into the payload store.
+LARGEST_RESULT = 256 * 1024
 # What is left, after SIGTERM, of the 30 s that ECS gives a container by default.
 AFTER_SIGTERM = 20.0
 
@@ -96,6 +101,29 @@ class Callback:
             wait = min(wait * 2, 10)
 
 
+def read_input() -> object:
+    """The job's input. One that was too large for the platform is in the payload store."""
+    uri = os.environ.get("LONGHAUL_INPUT_URI")
+    if not uri:
+        return json.loads(os.environ.get("LONGHAUL_INPUT", "null"))
+    # An ordinary URL, and after the # what must be there: sha256=…&size=…
+    location, _, promise = uri.partition("#")
+    promise = dict(urllib.parse.parse_qsl(promise))
+    place = urllib.parse.urlsplit(location)
+    path = urllib.parse.unquote(place.path)
+    if place.scheme == "file":
+        with open(path, "rb") as file:
+            content = file.read()
+    elif place.scheme == "s3":
+        found = boto3.client("s3").get_object(Bucket=place.netloc, Key=path.lstrip("/"))
+        content = found["Body"].read()
+    else:
+        raise ValueError(f"{location}: this worker reads file: and s3: only")
+    if hashlib.sha256(content).hexdigest() != promise.get("sha256"):
+        raise ValueError(f"{location}: what is there is not what was put")
+    return json.loads(content)
+
+
 def work(given: dict) -> dict:
     """The job itself."""
     message = given.get("message", "Hello from Lambda Durable Function")
@@ -119,8 +147,13 @@ def main() -> int:
     deadline = STARTED + TIMEOUT
     signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=callback.beat, daemon=True).start()
+    started = False
     try:
-        result = work(json.loads(os.environ.get("LONGHAUL_INPUT", "null")) or {})
+        given = read_input() or {}
+        started = True
+        result = json.dumps(work(given)).encode()
+        if len(result) > LARGEST_RESULT:
+            raise ValueError(f"the result has {len(result)} bytes, more than {LARGEST_RESULT}")
         # From here on the report is all that is left to do.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except Stop:
@@ -135,11 +168,12 @@ def main() -> int:
         }
     except Exception as error:
         # An error type of the job's own reaches the durable function as it is.
-        failure = {"ErrorType": type(error).__name__, "ErrorMessage": str(error)}
+        kind = type(error).__name__ if started else "Longhaul.FailedToStart"
+        failure = {"ErrorType": kind, "ErrorMessage": str(error)}
 
     if failure is None:
         operation = "send_durable_execution_callback_success"
-        return callback.deliver(operation, deadline, Result=json.dumps(result).encode())
+        return callback.deliver(operation, deadline, Result=result)
     operation = "send_durable_execution_callback_failure"
     return callback.deliver(operation, deadline, Error=failure) or 1
 

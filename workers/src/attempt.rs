@@ -58,6 +58,8 @@ pub struct Attempt {
     pub timeout: Option<Duration>,
     /// The job's input, or where it is.
     pub input: Input,
+    /// The base of the payload store, for a result that does not travel with the callback.
+    pub payload_store: Option<String>,
 }
 
 /// The input of a job.
@@ -99,6 +101,7 @@ impl Attempt {
             heartbeat: None,
             timeout: None,
             input: Input::Inline("null".to_owned()),
+            payload_store: None,
         }
     }
 
@@ -133,6 +136,7 @@ impl Attempt {
                 Some(uri) => Input::At(uri),
                 None => Input::Inline(text(contract::INPUT)?.unwrap_or_else(|| "null".to_owned())),
             },
+            payload_store: text(contract::PAYLOAD_STORE)?,
         })
     }
 }
@@ -223,7 +227,8 @@ mod tests {
             .with_input(serde_json::json!({"a": 1}))
             .with_timeout(Duration::from_secs(600))
             .with_heartbeat(Duration::from_secs(15));
-        let job = Job::new(spec, ExecutionId::from_arn("arn"), 2, &token);
+        let job = Job::new(spec, ExecutionId::from_arn("arn"), 2, &token)
+            .with_payload_store("s3://bucket/prefix");
         let environment = job.environment(&token);
         let get = |name: &str| {
             environment
@@ -242,6 +247,7 @@ mod tests {
                 heartbeat: Some(Duration::from_secs(15)),
                 timeout: Some(Duration::from_secs(600)),
                 input: Input::Inline(r#"{"a":1}"#.to_owned()),
+                payload_store: Some("s3://bucket/prefix".to_owned()),
             }
         );
         assert_eq!(token_from(get(contract::CALLBACK_ID)), Ok(token));
@@ -253,6 +259,7 @@ mod tests {
         assert_eq!(attempt.heartbeat, None);
         assert_eq!(attempt.timeout, None);
         assert_eq!(attempt.input, Input::Inline("null".to_owned()));
+        assert_eq!(attempt.payload_store, None);
     }
 
     #[test]

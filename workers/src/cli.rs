@@ -53,12 +53,16 @@ Environment, set by whoever starts the job:
   CALLBACK_ID                 the durable callback to complete
   LONGHAUL_HEARTBEAT_SECONDS  the callback's heartbeat timeout; 0 or absent is none
   LONGHAUL_TIMEOUT_SECONDS    the attempt's timeout
+  LONGHAUL_INPUT, LONGHAUL_INPUT_URI
+                              the job's input, JSON, or where it is in the payload store
+  LONGHAUL_PAYLOAD_STORE      where a result of more than 256 KiB goes
   AWS_REGION, credentials, AWS_ENDPOINT_URL_LAMBDA
                               as for every AWS SDK
   LONGHAUL_LOG                off, error, warn, info, debug or trace [default: warn]
 
-The command finds the job's input in LONGHAUL_INPUT and writes its result, JSON, to the file
-that LONGHAUL_RESULT_FILE names. No file, or an empty one, is the result null.
+The command finds the job's input in LONGHAUL_INPUT, or, when that is too large for a variable,
+in the file that LONGHAUL_INPUT_FILE names. It writes its result, JSON, to the file that
+LONGHAUL_RESULT_FILE names. No file, or an empty one, is the result null.
 
 Exit codes:
   0         the result was delivered

@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
+use longhaul_core::contract::MAX_INLINE_RESULT;
 use longhaul_core::{FailureClass, JobFailure};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backoff::{Backoff, CAP};
 use crate::callback::{CallbackApi, CallbackError, CallbackErrorKind};
+use crate::keep::{Kept, keep};
+use crate::payload::Payloads;
 
 /// How long one try may take: 256 KiB over a slow line.
-const TRY_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const TRY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long the service may deny the call before it is believed: a change to a role takes its
 /// time to spread, and a result may be the work of hours.
-const DENIAL_PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const DENIAL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long delivery is tried when the attempt has no timeout.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -24,7 +27,7 @@ const SHORT_MESSAGE: usize = 1024;
 /// What a worker has to say at the end of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// The job's result, JSON.
+    /// The job's result, JSON; once it is kept in the payload store, the reference to it.
     Success(Vec<u8>),
     /// Why there is none.
     Failure(Box<JobFailure>),
@@ -57,9 +60,24 @@ pub(crate) fn deadline(started: Instant, attempt_timeout: Option<Duration>) -> I
     }
 }
 
-/// Delivers the report: at least one try, then more until `deadline`.
-pub(crate) async fn deliver(api: &dyn CallbackApi, report: Report, deadline: Instant) -> Delivery {
-    let mut report = report;
+/// Delivers the report: at least one try, then more until `deadline`. A result that does not
+/// travel with the callback is put into the payload store first.
+pub(crate) async fn deliver(
+    api: &dyn CallbackApi,
+    payloads: &Payloads,
+    report: Report,
+    deadline: Instant,
+) -> Delivery {
+    let mut report = match report {
+        Report::Success(result) if result.len() > MAX_INLINE_RESULT => {
+            match keep(api, payloads, &result, deadline).await {
+                Kept::At(reference) => Report::Success(reference),
+                Kept::Not(failure) => Report::Failure(failure),
+                Kept::Unwanted => return Delivery::Closed,
+            }
+        }
+        report => report,
+    };
     let mut shortened = false;
     let mut backoff = Backoff::new(CAP);
     let mut denied_since = None;
@@ -200,7 +218,7 @@ mod tests {
             .in_sequence(&mut order)
             .returning(|_| Ok(()));
         let start = Instant::now();
-        let delivery = deliver(&api, success(), in_seconds(600)).await;
+        let delivery = deliver(&api, &Payloads::none(), success(), in_seconds(600)).await;
         assert_eq!(delivery, Delivery::Accepted(success()));
         // 200 + 400 + 800 + 1,600 + 3,200 ms, each between half and all of it.
         let waited = start.elapsed();
@@ -212,7 +230,7 @@ mod tests {
     async fn delivery_is_given_up_at_the_deadline_and_not_much_before() {
         let api = failing(CallbackErrorKind::Passing);
         let start = Instant::now();
-        let delivery = deliver(&api, success(), in_seconds(120)).await;
+        let delivery = deliver(&api, &Payloads::none(), success(), in_seconds(120)).await;
         assert_eq!(
             delivery,
             Delivery::Undelivered(error(CallbackErrorKind::Passing))
@@ -228,7 +246,7 @@ mod tests {
         api.expect_succeed()
             .times(1)
             .returning(|_| Err(error(CallbackErrorKind::Closed)));
-        let delivery = deliver(&api, success(), in_seconds(600)).await;
+        let delivery = deliver(&api, &Payloads::none(), success(), in_seconds(600)).await;
         assert_eq!(delivery, Delivery::Closed);
     }
 
@@ -236,7 +254,7 @@ mod tests {
     async fn a_refused_result_becomes_a_failure_that_says_so() {
         let mut api = failing(CallbackErrorKind::Refused);
         api.expect_fail().times(1).returning(|_| Ok(()));
-        let delivery = deliver(&api, success(), in_seconds(600)).await;
+        let delivery = deliver(&api, &Payloads::none(), success(), in_seconds(600)).await;
         let Delivery::Accepted(Report::Failure(failure)) = delivery else {
             panic!("{delivery:?}");
         };
@@ -260,7 +278,7 @@ mod tests {
             .withf(|failure| failure.stderr.is_none() && failure.error_message().len() <= 1024)
             .times(1)
             .returning(|_| Err(error(CallbackErrorKind::Refused)));
-        let delivery = deliver(&api, long.into(), in_seconds(600)).await;
+        let delivery = deliver(&api, &Payloads::none(), long.into(), in_seconds(600)).await;
         assert_eq!(
             delivery,
             Delivery::Undelivered(error(CallbackErrorKind::Refused))
@@ -271,7 +289,7 @@ mod tests {
     async fn a_denial_is_believed_after_a_minute() {
         let api = failing(CallbackErrorKind::Denied);
         let start = Instant::now();
-        let delivery = deliver(&api, success(), in_seconds(3600)).await;
+        let delivery = deliver(&api, &Payloads::none(), success(), in_seconds(3600)).await;
         assert!(matches!(delivery, Delivery::Undelivered(_)), "{delivery:?}");
         let waited = start.elapsed();
         assert!(waited >= DENIAL_PATIENCE, "{waited:?}");
@@ -297,7 +315,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_service_that_never_answers_does_not_hold_the_worker_past_the_deadline() {
         let start = Instant::now();
-        let delivery = deliver(&Silent, success(), in_seconds(45)).await;
+        let delivery = deliver(&Silent, &Payloads::none(), success(), in_seconds(45)).await;
         assert!(matches!(delivery, Delivery::Undelivered(_)), "{delivery:?}");
         let waited = start.elapsed();
         assert!(waited <= Duration::from_secs(46), "{waited:?}");
@@ -307,7 +325,7 @@ mod tests {
     async fn a_report_after_the_deadline_is_still_tried_once() {
         let mut api = MockCallbackApi::new();
         api.expect_succeed().times(1).returning(|_| Ok(()));
-        let delivery = deliver(&api, success(), Instant::now()).await;
+        let delivery = deliver(&api, &Payloads::none(), success(), Instant::now()).await;
         assert_eq!(delivery, Delivery::Accepted(success()));
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use longhaul_core::{FailureClass, JobFailure, format_duration};
 
 use crate::delivery::Report;
+use crate::payload::Room;
 use crate::result;
 
 /// The exit code of a command that could not be run, as shells have it.
@@ -34,6 +35,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) memory_kills: u64,
     /// Where it may have left its result.
     pub(crate) result_file: &'a Path,
+    /// How large its result may be.
+    pub(crate) room: Room,
 }
 
 impl Ended<'_> {
@@ -45,7 +48,7 @@ impl Ended<'_> {
             return (with_stderr(failure, self.stderr).into(), 1);
         };
         if status.success() {
-            return match result::read(self.result_file) {
+            return match result::read(self.result_file, self.room) {
                 Ok(result) => (Report::Success(result), 0),
                 Err(error) => {
                     let failure = error.into_failure().with_exit_code(0);
@@ -176,6 +179,7 @@ mod tests {
             stderr: stderr.map(str::to_owned),
             memory_kills,
             result_file: Path::new("/nonexistent"),
+            room: Room::Callback,
         };
         match ended.report() {
             (Report::Failure(failure), exit_code) => (*failure, exit_code),

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use longhaul_core::contract::MAX_INLINE_RESULT;
 use longhaul_core::{FailureClass, JobFailure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +18,7 @@ use crate::delivery::Report;
 use crate::error::WorkerError;
 use crate::log;
 use crate::outcome::Outcome;
-use crate::payload::{NoStore, PayloadReader};
+use crate::payload::{Payloads, Room};
 use crate::speaker::Speaker;
 
 /// The exit code when nothing was run.
@@ -64,7 +63,7 @@ impl fmt::Debug for JobInfo {
 
 /// Runs `job` as the attempt that the environment tells of, and completes its callback.
 ///
-/// The job gets its input, read from JSON as `I`, and a [`JobInfo`]. What it returns is the
+/// The job gets its input, read from JSON as `I` wherever it comes from, and a [`JobInfo`]. What it returns is the
 /// result, written as JSON; an error or a panic is a failure (see [`WorkerError`]). Heartbeats
 /// and the report are sent from a thread of their own, so a job that computes without ever
 /// yielding is not taken for dead.
@@ -128,7 +127,10 @@ where
     // The speaker is gone only when the process is about to exit: a send cannot be missed.
     let _ = verdict.send(match problem {
         Some(error) => not_started(error.to_string()),
-        None => perform(job, &NoStore, JobInfo { attempt, cancelled }).await,
+        None => {
+            let payloads = Payloads::of(&attempt);
+            perform(job, &payloads, JobInfo { attempt, cancelled }).await
+        }
     });
     match told.await {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),
@@ -137,7 +139,7 @@ where
 }
 
 /// Runs the job with its input, and returns what is to be reported.
-async fn perform<I, U, E, F, Fut>(job: F, payloads: &dyn PayloadReader, info: JobInfo) -> Report
+async fn perform<I, U, E, F, Fut>(job: F, payloads: &Payloads, info: JobInfo) -> Report
 where
     I: DeserializeOwned,
     U: Serialize + Send + 'static,
@@ -147,10 +149,17 @@ where
 {
     let input = match &info.attempt.input {
         Input::Inline(text) => serde_json::from_str(text),
-        Input::At(uri) => match payloads.read(uri).await {
-            Ok(payload) => serde_json::from_slice(&payload),
-            Err(error) => return not_started(error.to_string()),
-        },
+        Input::At(uri) => {
+            let read = tokio::select! {
+                biased;
+                () = info.cancelled() => return not_started("it was told to stop".to_owned()),
+                read = payloads.input(uri) => read,
+            };
+            match read {
+                Ok(content) => serde_json::from_slice(&content),
+                Err(error) => return not_started(error.full_message()),
+            }
+        }
     };
     let input = match input {
         Ok(input) => input,
@@ -158,18 +167,17 @@ where
     };
     // A task of its own, so that a panic is an answer like any other.
     match tokio::spawn(job(input, info)).await {
-        Ok(Ok(result)) => written(&result),
+        Ok(Ok(result)) => written(&result, payloads.room()),
         Ok(Err(error)) => error.into().into_failure().into(),
         Err(error) => failed(panic_message(error)),
     }
 }
 
 /// The result as JSON.
-fn written(result: &impl Serialize) -> Report {
+fn written(result: &impl Serialize, room: Room) -> Report {
     match serde_json::to_vec(result) {
-        Ok(json) if json.len() > MAX_INLINE_RESULT => failed(format!(
-            "its result is too large: it has {} bytes as JSON, and at most {MAX_INLINE_RESULT} \
-             travel with the callback: store it somewhere and return where it is",
+        Ok(json) if json.len() > room.bytes() => failed(format!(
+            "its result is too large: it has {} bytes as JSON, and {room}",
             json.len()
         )),
         Ok(json) => Report::Success(json),
@@ -205,10 +213,10 @@ fn panic_message(error: tokio::task::JoinError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use longhaul_core::contract::MAX_INLINE_RESULT;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::payload::PayloadError;
 
     fn info(input: Input) -> JobInfo {
         let mut attempt = Attempt::unknown();
@@ -233,27 +241,27 @@ mod tests {
     #[tokio::test]
     async fn a_job_gets_its_input_and_its_result_is_json() {
         let job = |input: Vec<u32>, _| async move { Ok::<_, WorkerError>(input.len()) };
-        let report = perform(job, &NoStore, inline(&json!([1, 2, 3]))).await;
+        let report = perform(job, &Payloads::none(), inline(&json!([1, 2, 3]))).await;
         assert_eq!(report, Report::Success(b"3".to_vec()));
     }
 
     #[tokio::test]
     async fn an_error_a_job_failure_and_a_panic_are_failures_in_their_own_words() {
         let job = |(): (), _| async { Err::<(), _>(std::io::Error::other("disk is full")) };
-        let failed = failure(perform(job, &NoStore, inline(&Value::Null)).await);
+        let failed = failure(perform(job, &Payloads::none(), inline(&Value::Null)).await);
         assert_eq!(failed.to_string(), "the job failed: disk is full");
 
         let own = JobFailure::new(FailureClass::OutOfMemory).with_message("scene too big");
         let told = own.clone();
         let job = |(): (), _| async move { Err::<(), _>(told) };
-        let failed = failure(perform(job, &NoStore, inline(&Value::Null)).await);
+        let failed = failure(perform(job, &Payloads::none(), inline(&Value::Null)).await);
         assert_eq!(failed, own);
 
         let job = |frame: u32, _| async move {
             assert!(frame < 5, "no frame {frame}");
             Ok::<_, WorkerError>(())
         };
-        let failed = failure(perform(job, &NoStore, inline(&json!(7))).await);
+        let failed = failure(perform(job, &Payloads::none(), inline(&json!(7))).await);
         assert_eq!(
             failed.to_string(),
             "the job failed: it panicked: no frame 7"
@@ -263,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn an_input_of_another_shape_keeps_the_job_from_starting() {
         let job = |_: u32, _| async { Ok::<(), WorkerError>(()) };
-        let failed = failure(perform(job, &NoStore, inline(&json!("seven"))).await);
+        let failed = failure(perform(job, &Payloads::none(), inline(&json!("seven"))).await);
         assert_eq!(failed.class, FailureClass::FailedToStart);
         assert!(failed.error_message().contains("expected u32"), "{failed}");
     }
@@ -271,31 +279,35 @@ mod tests {
     #[tokio::test]
     async fn a_result_over_256_kib_is_a_failure_with_its_size() {
         let job = |(): (), _| async { Ok::<_, WorkerError>("x".repeat(MAX_INLINE_RESULT)) };
-        let failed = failure(perform(job, &NoStore, inline(&Value::Null)).await);
+        let failed = failure(perform(job, &Payloads::none(), inline(&Value::Null)).await);
         assert!(failed.error_message().contains("262146 bytes"), "{failed}");
     }
 
-    /// A store that holds one payload under every name.
-    struct Store(&'static str);
-
-    #[async_trait::async_trait]
-    impl PayloadReader for Store {
-        async fn read(&self, _uri: &str) -> Result<Vec<u8>, PayloadError> {
-            Ok(self.0.as_bytes().to_vec())
-        }
+    #[tokio::test]
+    async fn an_input_that_cannot_be_had_keeps_the_job_from_starting() {
+        let job = |input: String, _| async move { Ok::<_, WorkerError>(input) };
+        let at = info(Input::At("s3://bucket/key".to_owned()));
+        let failed = failure(perform(job, &Payloads::none(), at).await);
+        assert_eq!(failed.class, FailureClass::FailedToStart);
+        let message = failed.error_message();
+        assert!(message.contains("s3://bucket/key"), "{message}");
     }
 
     #[tokio::test]
-    async fn an_input_by_reference_is_read_from_the_store_if_there_is_one() {
-        let job = |input: String, _| async move { Ok::<_, WorkerError>(input) };
-        let at = || info(Input::At("s3://bucket/key".to_owned()));
-        let report = perform(job, &Store("\"large\""), at()).await;
-        assert_eq!(report, Report::Success(b"\"large\"".to_vec()));
-        let failed = failure(perform(job, &NoStore, at()).await);
-        assert_eq!(failed.class, FailureClass::FailedToStart);
-        assert!(
-            failed.error_message().contains("s3://bucket/key"),
-            "{failed}"
-        );
+    async fn a_job_that_is_told_to_stop_before_its_input_is_there_does_not_start() {
+        let job = |_: Value, _| async { Ok::<(), WorkerError>(()) };
+        let at = info(Input::At(uri()));
+        at.cancelled.cancel();
+        // The store is never asked: whether it is there makes no difference.
+        let failed = failure(perform(job, &Payloads::none(), at).await);
+        assert_eq!(failed.error_message(), "it was told to stop");
+    }
+
+    fn uri() -> String {
+        let key = format!("{}/{}", "0".repeat(20), "0".repeat(64));
+        format!(
+            "file:///nowhere/{key}/input.json#sha256={}&size=1",
+            "0".repeat(64)
+        )
     }
 }

@@ -25,6 +25,26 @@
 //!
 //! - `cli` (default): the command `longhaul-worker`, and the module `cli` for commands that embed
 //!   it.
+//! - `s3` (default), `payload`: inputs and results by reference, see below. `payload` alone knows
+//!   stores in folders. Without either the worker refuses an input by reference, and a result
+//!   that does not travel with the callback, with a message that says so.
+//!
+//! # Large inputs and results
+//!
+//! An input that the platform cannot carry comes as `LONGHAUL_INPUT_URI`. The supervisor reads it
+//! from the payload store, checks it against the SHA-256 in the URI, and hands it to the command
+//! as the file that `LONGHAUL_INPUT_FILE` names, and as `LONGHAUL_INPUT` when it has 100 KiB at
+//! most. [`run`] reads it into the job's own type. While the store is not available it is tried
+//! again, for ten minutes; an input that is missing, changed or denied fails the job as
+//! `Longhaul.FailedToStart`.
+//!
+//! A result of more than 256 KiB is put into the store that `LONGHAUL_PAYLOAD_STORE` names, which
+//! takes 64 MiB, and the callback carries a reference to it: tried until the attempt's timeout, as
+//! the report itself is. Without a store it is a failure that tells its size and the limit.
+//!
+//! The store is not touched before one of the two is needed. The worker reaches S3 as
+//! `longhaul_payload` describes; its role needs `s3:GetObject` and `s3:PutObject` below the
+//! store's base.
 
 mod attempt;
 mod backoff;
@@ -37,7 +57,10 @@ mod delivery;
 mod ending;
 mod error;
 mod heartbeat;
+mod input;
 mod job;
+mod json;
+mod keep;
 mod log;
 mod memory;
 mod outcome;

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use crate::callback::{CallbackApi, CallbackError};
 use crate::delivery::{Delivery, Report, deliver};
+use crate::payload::Payloads;
 use crate::signals::Signals;
 
 /// How a worker's work ended.
@@ -70,14 +71,19 @@ pub(crate) struct LastWord {
 
 impl LastWord {
     /// Delivers the report. Once the worker is asked to stop, it tries for 15 s more at most.
-    pub(crate) async fn say(self, api: &dyn CallbackApi, signals: &mut Signals) -> Outcome {
+    pub(crate) async fn say(
+        self,
+        api: &dyn CallbackApi,
+        payloads: &Payloads,
+        signals: &mut Signals,
+    ) -> Outcome {
         let soon = || Instant::now() + HURRY;
         let deadline = if self.hurried {
             self.deadline.min(soon())
         } else {
             self.deadline
         };
-        let delivery = deliver(api, self.report, deadline);
+        let delivery = deliver(api, payloads, self.report, deadline);
         tokio::pin!(delivery);
         let delivery = tokio::select! {
             biased;
@@ -121,7 +127,7 @@ pub(crate) async fn refuse(
         deadline: crate::delivery::deadline(Instant::now(), None),
         hurried: false,
     };
-    last_word.say(api, signals).await
+    last_word.say(api, &Payloads::none(), signals).await
 }
 
 #[cfg(test)]
@@ -153,7 +159,9 @@ mod tests {
     async fn a_worker_that_was_asked_to_stop_tries_for_a_quarter_of_a_minute() {
         let (_sender, mut signals) = Signals::channel();
         let start = Instant::now();
-        let outcome = success(true).say(&broken(), &mut signals).await;
+        let outcome = success(true)
+            .say(&broken(), &Payloads::none(), &mut signals)
+            .await;
         assert_eq!(outcome.exit_code(), 75);
         assert!(start.elapsed() <= HURRY, "{:?}", start.elapsed());
     }
@@ -166,7 +174,9 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(60)).await;
             sender.send(15).await.unwrap();
         });
-        let outcome = success(false).say(&broken(), &mut signals).await;
+        let outcome = success(false)
+            .say(&broken(), &Payloads::none(), &mut signals)
+            .await;
         assert_eq!(outcome.exit_code(), 75);
         let waited = start.elapsed();
         assert!(waited >= Duration::from_secs(60), "{waited:?}");
@@ -184,6 +194,11 @@ mod tests {
             deadline: Instant::now(),
             hurried: false,
         };
-        assert_eq!(word.say(&api, &mut signals).await.exit_code(), 1);
+        assert_eq!(
+            word.say(&api, &Payloads::none(), &mut signals)
+                .await
+                .exit_code(),
+            1
+        );
     }
 }

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use longhaul_core::contract::MAX_INLINE_RESULT;
 use longhaul_core::{FailureClass, JobFailure};
 use rustix::fs::{Mode, OFlags};
-use serde_json::Value;
+
+use crate::json;
+use crate::payload::Room;
 
 /// A result file that is no result.
 #[derive(Debug, thiserror::Error)]
@@ -19,11 +20,12 @@ pub(crate) enum InvalidResult {
     #[error("the result file {path} is not a regular file")]
     NotAFile { path: PathBuf },
     /// The file holds more than can be delivered.
-    #[error(
-        "the job's result is too large: {path} has {size} bytes, and at most {MAX_INLINE_RESULT} \
-         travel with the callback: store it somewhere and return where it is"
-    )]
-    TooLarge { path: PathBuf, size: u64 },
+    #[error("the job's result is too large: {path} has {size} bytes, and {room}")]
+    TooLarge {
+        path: PathBuf,
+        size: u64,
+        room: Room,
+    },
     /// The file holds something that is not JSON.
     #[error("the job's result is not JSON: {path} ({problem})")]
     NotJson {
@@ -49,8 +51,8 @@ pub(crate) fn is_there(path: &Path) -> bool {
 }
 
 /// The result that the command left at `path`, byte for byte. No file, or an empty one, is
-/// `null`.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, InvalidResult> {
+/// `null`. `room` is how large it may be.
+pub(crate) fn read(path: &Path, room: Room) -> Result<Vec<u8>, InvalidResult> {
     let unreadable = |source| InvalidResult::Unreadable {
         path: path.to_owned(),
         source,
@@ -73,7 +75,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, InvalidResult> {
             path: path.to_owned(),
         });
     }
-    let limit = MAX_INLINE_RESULT as u64;
+    let limit = room.bytes() as u64;
     let mut bytes = Vec::new();
     file.take(limit + 1)
         .read_to_end(&mut bytes)
@@ -83,14 +85,15 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, InvalidResult> {
         return Err(InvalidResult::TooLarge {
             path: path.to_owned(),
             size,
+            room,
         });
     }
     if bytes.is_empty() {
         return Ok(b"null".to_vec());
     }
-    // Read as the handler will read it: what cannot be read there must not be delivered.
-    match serde_json::from_slice::<Value>(&bytes) {
-        Ok(_) => Ok(bytes),
+    // What the function cannot read must not be delivered.
+    match json::check(&bytes) {
+        Ok(()) => Ok(bytes),
         Err(problem) => Err(InvalidResult::NotJson {
             path: path.to_owned(),
             problem,
@@ -100,9 +103,14 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, InvalidResult> {
 
 #[cfg(test)]
 mod tests {
+    use longhaul_core::contract::MAX_INLINE_RESULT;
     use tempfile::TempDir;
 
     use super::*;
+
+    fn read(path: &Path) -> Result<Vec<u8>, InvalidResult> {
+        super::read(path, Room::Callback)
+    }
 
     fn read_content(content: &[u8]) -> Result<Vec<u8>, String> {
         let folder = TempDir::new().unwrap();

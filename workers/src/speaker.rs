@@ -15,6 +15,7 @@ use crate::delivery::{Report, deadline};
 use crate::ending::{interrupted, signal_exit_code, timed_out};
 use crate::heartbeat::Heartbeats;
 use crate::outcome::{LastWord, Outcome};
+use crate::payload::Payloads;
 use crate::signals::Signals;
 use crate::stop::Stop;
 
@@ -113,7 +114,9 @@ impl Speaker {
             deadline: deadline(self.started, self.attempt.timeout),
             hurried,
         };
-        last_word.say(self.api.as_ref(), signals).await
+        // A store of its own: a client must not outlive the runtime that it was made in.
+        let payloads = Payloads::of(&self.attempt);
+        last_word.say(self.api.as_ref(), &payloads, signals).await
     }
 }
 

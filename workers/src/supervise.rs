@@ -18,9 +18,10 @@ use crate::command::Running;
 use crate::delivery::{Report, deadline};
 use crate::ending::{self, CANNOT_RUN, Ended};
 use crate::heartbeat::Heartbeats;
+use crate::input;
 use crate::memory::OutOfMemoryKills;
 use crate::outcome::{LastWord, Outcome};
-use crate::payload::PayloadError;
+use crate::payload::Payloads;
 use crate::signals::Signals;
 use crate::stop::Stop;
 
@@ -62,8 +63,9 @@ impl Options {
 /// accepted, the callback is closed, or the attempt's timeout has passed; once the worker was
 /// asked to stop, for 15 s at most.
 ///
-/// The command is started before the first heartbeat is answered, so that a service that is down
-/// for a moment holds up no job.
+/// An input by reference is read from the payload store first, and while that lasts heartbeats are
+/// sent. With an inline one the command is started before the first heartbeat is answered, so that
+/// a service that is down for a moment holds up no job.
 pub async fn supervise(
     options: &Options,
     attempt: &Attempt,
@@ -71,22 +73,40 @@ pub async fn supervise(
     signals: &mut Signals,
 ) -> Outcome {
     let started = Instant::now();
+    let deadline = || deadline(started, attempt.timeout);
+    let payloads = Payloads::of(attempt);
     let memory = OutOfMemoryKills::watch();
-    let (mut running, place) = match start(options, attempt) {
-        Ok(started) => started,
-        Err(NotStarted { failure, exit_code }) => {
+    let heartbeats = Heartbeats::start(api.clone(), attempt.heartbeat);
+
+    let input = match &attempt.input {
+        Input::Inline(_) => Ok(None),
+        Input::At(uri) => tokio::select! {
+            biased;
+            read = payloads.input(uri) => read
+                .map(Some)
+                .map_err(|error| NotStarted::because(error.full_message()).into()),
+            stop = Stop::wait(&heartbeats, signals, started, attempt.timeout) => Err(stop.into()),
+        },
+    };
+    let begun = input.and_then(|input| Ok(start(options, input)?));
+    let (mut running, place) = match begun {
+        Ok(begun) => begun,
+        Err(not_run) => {
+            let hurried = matches!(not_run, NotRun::Stopped(Stop::Signal(_)));
+            let Some(NotStarted { failure, exit_code }) = not_run.report() else {
+                return Outcome::Closed;
+            };
             tracing::error!("{failure}");
             let last_word = LastWord {
                 report: Report::Failure(failure),
                 exit_code,
-                deadline: deadline(started, attempt.timeout),
-                hurried: false,
+                deadline: deadline(),
+                hurried,
             };
-            return last_word.say(api.as_ref(), signals).await;
+            return last_word.say(api.as_ref(), &payloads, signals).await;
         }
     };
     tracing::info!("process {} started", running.id());
-    let heartbeats = Heartbeats::start(api.clone(), attempt.heartbeat);
 
     let stop = tokio::select! {
         biased;
@@ -102,6 +122,7 @@ pub async fn supervise(
         stderr,
         memory_kills: memory.since(),
         result_file: &place.result_file,
+        room: payloads.room(),
     };
     let (report, exit_code) = match stop {
         Some(Stop::Closed) => return Outcome::Closed,
@@ -112,15 +133,55 @@ pub async fn supervise(
     let last_word = LastWord {
         report,
         exit_code,
-        deadline: deadline(started, attempt.timeout),
+        deadline: deadline(),
         hurried: matches!(stop, Some(Stop::Signal(_))),
     };
-    last_word.say(api.as_ref(), signals).await
+    last_word.say(api.as_ref(), &payloads, signals).await
 }
 
-/// Where a command leaves its result.
+/// Why a command was not run.
+enum NotRun {
+    /// It cannot be.
+    NotStarted(NotStarted),
+    /// The worker was told to stop before.
+    Stopped(Stop),
+}
+
+impl NotRun {
+    /// What to report, unless nobody listens.
+    fn report(self) -> Option<NotStarted> {
+        let (failure, exit_code) = match self {
+            Self::NotStarted(not_started) => return Some(not_started),
+            Self::Stopped(Stop::Closed) => return None,
+            Self::Stopped(Stop::Signal(number)) => (
+                ending::interrupted(number),
+                ending::signal_exit_code(number),
+            ),
+            Self::Stopped(Stop::TimedOut(timeout)) => (ending::timed_out(timeout), 1),
+        };
+        Some(NotStarted {
+            failure: Box::new(failure),
+            exit_code,
+        })
+    }
+}
+
+impl From<NotStarted> for NotRun {
+    fn from(not_started: NotStarted) -> Self {
+        Self::NotStarted(not_started)
+    }
+}
+
+impl From<Stop> for NotRun {
+    fn from(stop: Stop) -> Self {
+        Self::Stopped(stop)
+    }
+}
+
+/// Where a command finds its input, when it is in a file, and leaves its result.
 #[derive(Debug)]
 struct Place {
+    input_file: Option<PathBuf>,
     result_file: PathBuf,
     /// Deleted when dropped.
     _folder: Option<TempDir>,
@@ -133,20 +194,32 @@ struct NotStarted {
     exit_code: u8,
 }
 
-/// Starts the command.
-fn start(options: &Options, attempt: &Attempt) -> Result<(Running, Place), NotStarted> {
-    let cannot = |message: String| NotStarted {
-        failure: Box::new(JobFailure::new(FailureClass::FailedToStart).with_message(message)),
-        exit_code: CANNOT_RUN,
-    };
-    if let Input::At(uri) = &attempt.input {
-        return Err(cannot(PayloadError::no_store(uri).to_string()));
+impl NotStarted {
+    fn because(message: String) -> Self {
+        let failure = JobFailure::new(FailureClass::FailedToStart).with_message(message);
+        Self {
+            failure: Box::new(failure),
+            exit_code: CANNOT_RUN,
+        }
     }
-    let place = prepare(options.result_file.as_deref()).map_err(cannot)?;
+}
+
+/// Starts the command. `input` is what came by reference.
+fn start(options: &Options, input: Option<Vec<u8>>) -> Result<(Running, Place), NotStarted> {
+    let place =
+        prepare(options.result_file.as_deref(), input.as_deref()).map_err(NotStarted::because)?;
+    let variables =
+        input.map(|content| input::variables(&content, |name| std::env::var_os(name).is_some()));
     let mut environment = vec![(
         contract::RESULT_FILE,
         Some(place.result_file.clone().into_os_string()),
     )];
+    if let Some(file) = &place.input_file {
+        environment.push((contract::INPUT_FILE, Some(file.clone().into_os_string())));
+    }
+    for (name, value) in variables.iter().flatten() {
+        environment.push((name, Some(value.into())));
+    }
     if !options.pass_callback {
         environment.push((contract::CALLBACK_ID, None));
     }
@@ -161,25 +234,56 @@ fn start(options: &Options, attempt: &Attempt) -> Result<(Running, Place), NotSt
     Ok((running, place))
 }
 
-/// Makes room for the result, or says why that cannot be.
-fn prepare(result_file: Option<&Path>) -> Result<Place, String> {
-    let Some(path) = result_file else {
-        // Only the worker's user can enter the folder.
-        let folder = tempfile::Builder::new()
-            .prefix("longhaul-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir()
-            .map_err(|error| {
-                format!(
-                    "cannot make a folder for the result in {}: {error};                      set TMPDIR or --result-file to a place that can be written to",
-                    std::env::temp_dir().display()
-                )
-            })?;
-        return Ok(Place {
-            result_file: folder.path().join("result.json"),
-            _folder: Some(folder),
-        });
+/// Makes room for the result and lays out the input, or says why that cannot be.
+fn prepare(result_file: Option<&Path>, input: Option<&[u8]>) -> Result<Place, String> {
+    let (result_file, mut folder) = match result_file {
+        Some(path) => (empty(path)?, None),
+        None => {
+            let folder = private_folder()?;
+            (folder.path().join("result.json"), Some(folder))
+        }
     };
+    let mut input_file = None;
+    if let Some(content) = input {
+        let private = match folder.take() {
+            Some(folder) => folder,
+            None => private_folder()?,
+        };
+        let path = private.path().join("input.json");
+        input::write(&path, content).map_err(|error| {
+            format!(
+                "cannot write the input of {} bytes to {}: {error}; set TMPDIR to a place that has room for it",
+                content.len(),
+                path.display()
+            )
+        })?;
+        input_file = Some(path);
+        folder = Some(private);
+    }
+    Ok(Place {
+        input_file,
+        result_file,
+        _folder: folder,
+    })
+}
+
+/// A folder that only the worker's user can enter.
+fn private_folder() -> Result<TempDir, String> {
+    tempfile::Builder::new()
+        .prefix("longhaul-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .map_err(|error| {
+            format!(
+                "cannot make a private folder in {}: {error}; set TMPDIR to a place that can be written to, or \
+                 --result-file",
+                std::env::temp_dir().display()
+            )
+        })
+}
+
+/// The absolute path of the result file, at which nothing is left of an earlier result.
+fn empty(path: &Path) -> Result<PathBuf, String> {
     let problem = |what: &str, error: io::Error| format!("{what} {}: {error}", path.display());
     // The command may change its directory.
     let result_file = std::path::absolute(path).map_err(|e| problem("cannot find", e))?;
@@ -187,9 +291,6 @@ fn prepare(result_file: Option<&Path>) -> Result<Place, String> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(problem("cannot delete the earlier result", error))
         }
-        _ => Ok(Place {
-            result_file,
-            _folder: None,
-        }),
+        _ => Ok(result_file),
     }
 }

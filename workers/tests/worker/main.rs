@@ -10,8 +10,12 @@
 mod delivery;
 mod ending;
 mod hello;
+#[cfg(feature = "payload")]
+mod payload;
 mod python;
 mod result;
+#[cfg(feature = "s3")]
+mod s3;
 mod service;
 mod stopping;
 mod worker;

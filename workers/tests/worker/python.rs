@@ -124,3 +124,39 @@ async fn the_self_worker_ends_when_the_callback_is_closed() {
     assert_eq!(output.status.code(), Some(76), "{}", stderr(&output));
     assert_eq!(service.reports(), []);
 }
+
+#[cfg(feature = "payload")]
+#[tokio::test]
+async fn both_python_jobs_take_a_large_input_from_the_payload_store() {
+    let Some(python) = python() else { return };
+    let store = crate::payload::Store::new();
+    let input = json!({"message": "m", "processingTime": 0, "frames": "x".repeat(300 * 1024)});
+    let job = store.with_input(input).await;
+    let result = json!({"status": "completed", "message": "Processed: m"});
+
+    let service = Service::up();
+    let hello = supervisor(&service, &[], [&python, HELLO]);
+    let output = run(with_environment(hello, &job)).await;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(delivered(&service), result);
+
+    let service = Service::up();
+    let output = run(with_environment(self_worker(&python, &service), &job)).await;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(delivered(&service), result);
+
+    for (change, part) in [(true, "not what was put"), (false, "No such file")] {
+        let file = store.input_file(&job);
+        if change {
+            std::fs::write(file, "{}").unwrap();
+        } else {
+            std::fs::remove_file(file).unwrap();
+        }
+        let service = Service::up();
+        let output = run(with_environment(self_worker(&python, &service), &job)).await;
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        let failure = service.failure();
+        assert_eq!(failure.error_type(), "Longhaul.FailedToStart");
+        assert!(failure.message().contains(part), "{failure:?}");
+    }
+}
