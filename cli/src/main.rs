@@ -1,6 +1,7 @@
 //! The `longhaul` command: one binary that can play every local part.
 
 mod args;
+mod endpoint;
 mod error;
 mod run;
 mod state;

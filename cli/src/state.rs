@@ -35,8 +35,19 @@ impl StateDir {
         self.runs().join(execution)
     }
 
-    fn runs(&self) -> PathBuf {
+    /// The folders of [`run`](Self::run).
+    pub(crate) fn runs(&self) -> PathBuf {
         self.0.join("runs")
+    }
+
+    /// The folder of the durable service that `longhaul serve` runs.
+    pub(crate) fn service(&self) -> PathBuf {
+        self.0.join("service")
+    }
+
+    /// The folder itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// Removes what was last touched longer than [`KEPT`] ago and is not in use. What cannot be
@@ -65,7 +76,7 @@ impl StateDir {
 }
 
 /// Whether a service holds the folder.
-fn is_in_use(folder: &Path) -> bool {
+pub(crate) fn is_in_use(folder: &Path) -> bool {
     let Ok(lock) = std::fs::File::open(folder.join("lock")) else {
         return false;
     };

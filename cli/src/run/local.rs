@@ -9,12 +9,14 @@ use longhaul_emulator::{FunctionConfig, Lifetime, Service, ServiceConfig, Servic
 use longhaul_lambda::{Config, JobRunner};
 use longhaul_process::{ProcessBackend, ProcessConfig};
 
+use crate::endpoint::{Endpoint, EndpointFile};
 use crate::error::{CliError, full_message};
 use crate::state::StateDir;
 
 /// The function's name in the local service.
 pub(crate) const FUNCTION: &str = "longhaul";
-const REGION: &str = "us-east-1";
+/// The region that local executions are in.
+pub(crate) const REGION: &str = "us-east-1";
 
 /// The environment that the function is configured by.
 #[derive(Debug, Clone)]
@@ -68,6 +70,17 @@ impl FunctionEnvironment {
         Config::read(|name| self.get(name)).map_err(|error| CliError::Usage(error.to_string()))
     }
 
+    /// This program as the function that runs jobs.
+    pub(crate) fn function(&self, lifetime: Lifetime) -> Result<FunctionConfig, CliError> {
+        let this: PathBuf = std::env::current_exe()
+            .map_err(|error| CliError::broken("the path of this program is not known", error))?;
+        let mut function = with_own_variables(FunctionConfig::process(FUNCTION, this, ["lambda"]));
+        for (name, value) in &self.0 {
+            function = function.env(name, value);
+        }
+        Ok(function.lifetime(lifetime))
+    }
+
     /// The process backend as the function has it, to look at local jobs.
     pub(crate) fn local_jobs(&self) -> Result<ProcessBackend, CliError> {
         let config = ProcessConfig::from_env(|name| self.get(name))
@@ -83,6 +96,8 @@ pub(crate) struct Local {
     pub(crate) client: Client,
     /// For cancelling jobs from outside the function.
     pub(crate) runner: JobRunner,
+    /// Tells other commands where the service is.
+    _endpoint: EndpointFile,
 }
 
 impl Local {
@@ -94,18 +109,7 @@ impl Local {
         lifetime: Lifetime,
     ) -> Result<Self, CliError> {
         let config = environment.config()?;
-        let this: PathBuf = std::env::current_exe()
-            .map_err(|error| CliError::broken("the path of this program is not known", error))?;
-        let mut function = FunctionConfig::process(FUNCTION, this, ["lambda"]).lifetime(lifetime);
-        // A local job runs as if the person had started it: with the person's own variables.
-        for (name, value) in std::env::vars_os() {
-            if !is_lambdas_own(&name.to_string_lossy()) {
-                function = function.env(name, value);
-            }
-        }
-        for (name, value) in &environment.0 {
-            function = function.env(name, value);
-        }
+        let function = environment.function(lifetime)?;
         let service = Service::start(
             ServiceConfig::new(state.run(execution))
                 .region(REGION)
@@ -119,6 +123,8 @@ impl Local {
             ServiceError::StateDir { .. } => CliError::Usage(full_message(&error)),
             error => CliError::broken("the local durable service did not start", error),
         })?;
+        let endpoint = Endpoint::new(service.url(), [FUNCTION]);
+        let endpoint = EndpointFile::of_run(state, execution, &endpoint)?;
         let client = client(service.url());
         let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .load()
@@ -130,8 +136,19 @@ impl Local {
             service,
             client,
             runner: handler.runner().clone(),
+            _endpoint: endpoint,
         })
     }
+}
+
+/// The function with the person's own variables: a local job runs as if the person had started it.
+pub(crate) fn with_own_variables(mut function: FunctionConfig) -> FunctionConfig {
+    for (name, value) in std::env::vars_os() {
+        if !is_lambdas_own(&name.to_string_lossy()) {
+            function = function.env(name, value);
+        }
+    }
+    function
 }
 
 /// Variables that the service sets for the function, and that must not come from outside.
@@ -144,7 +161,7 @@ fn is_lambdas_own(name: &str) -> bool {
 }
 
 /// A client for the service at `url`. The service does not check signatures.
-fn client(url: impl Into<String>) -> Client {
+pub(crate) fn client(url: impl Into<String>) -> Client {
     let credentials = aws_credential_types::Credentials::new("local", "local", None, None, "local");
     Client::from_conf(
         aws_sdk_lambda::Config::builder()

@@ -1,10 +1,10 @@
 //! `longhaul run`: a job from a durable function to its result, on this machine.
 
 mod follow;
-mod happening;
+pub(crate) mod happening;
 mod job;
-mod local;
-mod tail;
+pub(crate) mod local;
+pub(crate) mod tail;
 mod view;
 
 use std::io::Write as _;
