@@ -78,6 +78,12 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR", env = "LONGHAUL_STATE")]
     pub(crate) state: Option<PathBuf>,
 
+    /// Where inputs and results go that are too large to travel inline, as in
+    /// `s3://bucket/prefix`; `none` is nowhere, and then they are refused. By default jobs on
+    /// this machine have a folder, which is kept as long as the execution
+    #[arg(long, value_name = "URL", env = "LONGHAUL_PAYLOAD_STORE")]
+    pub(crate) payload_store: Option<String>,
+
     /// Start a new function process for every invocation, to see that nothing is needed in between
     #[arg(long)]
     pub(crate) fresh: bool,

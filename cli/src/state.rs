@@ -35,6 +35,12 @@ impl StateDir {
         self.runs().join(execution)
     }
 
+    /// The payload store of one execution's jobs. It is pruned with the execution, and as that is
+    /// never while it is in use.
+    pub(crate) fn payloads(&self, execution: &str) -> PathBuf {
+        self.run(execution).join("payloads")
+    }
+
     /// The folders of [`run`](Self::run).
     pub(crate) fn runs(&self) -> PathBuf {
         self.0.join("runs")
@@ -94,6 +100,7 @@ mod tests {
         let path = state.run(name);
         std::fs::create_dir_all(&path).unwrap();
         std::fs::write(path.join("lock"), "").unwrap();
+        std::fs::create_dir_all(state.payloads(name).join("execution")).unwrap();
         let then = SystemTime::now() - KEPT - Duration::from_secs(60);
         File::open(&path)
             .unwrap()

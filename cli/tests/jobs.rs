@@ -181,11 +181,12 @@ fn a_result_that_is_not_json_fails_with_what_is_wrong() {
 }
 
 #[test]
-fn a_result_over_256_kib_fails_with_its_size_and_the_limit() {
+fn a_result_over_256_kib_fails_without_a_payload_store_with_its_size_and_the_limit() {
     let world = World::new();
     let script = "(printf '\"'; head -c 262144 /dev/zero | tr '\\0' x; printf '\"') > \"$LONGHAUL_RESULT_FILE\"";
-    let finished = world.run(&["--", "sh", "-c", script]);
+    let finished = world.run(&["--payload-store", "none", "--", "sh", "-c", script]);
     let failure = finished.failure();
+    assert_eq!(failure["error_type"], "Longhaul.Failed");
     let message = failure["message"].as_str().unwrap();
     assert!(
         message.contains("262146") && message.contains("262144"),

@@ -19,6 +19,10 @@ use crate::operations;
 /// The reason that a platform is given when a job is stopped because nobody listens any more.
 const NOBODY_LISTENS: &str = "longhaul: the callback is closed";
 
+/// What is added to the refusal of a job that is too large, where there is no payload store.
+const NO_STORE: &str =
+    "; with a payload store (LONGHAUL_PAYLOAD_STORE) a large input would go by reference";
+
 /// How an attempt ended.
 pub(crate) enum Ended {
     Succeeded(Completed<JobHandle>),
@@ -211,7 +215,11 @@ impl Start {
                     job = %job.name(), attempt = self.number, execution = %job.execution(), tries,
                     kind = %error.kind(), error = %error.full_message(), "did not start"
                 );
-                Err(step_failure(&error))
+                let mut failure = step_failure(&error);
+                if error.kind() == BackendErrorKind::TooLarge && self.store.is_none() {
+                    failure.message.push_str(NO_STORE);
+                }
+                Err(failure)
             }
         }
     }

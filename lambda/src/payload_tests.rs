@@ -129,7 +129,9 @@ async fn without_a_store_a_job_that_is_too_large_is_refused() {
     let result = run(JobRunner::new(Arc::new(backend)), LocalRunner::new()).await;
     let message = result.error_message().unwrap();
     assert!(
-        message.contains("Longhaul.Backend.TooLarge") && message.contains("9,000"),
+        message.contains("Longhaul.Backend.TooLarge")
+            && message.contains("9,000")
+            && message.contains("LONGHAUL_PAYLOAD_STORE"),
         "{message}"
     );
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::{BehaviorVersion, Region};
+use longhaul_core::contract;
 use longhaul_emulator::{FunctionConfig, Lifetime, Service, ServiceConfig, ServiceError};
 use longhaul_lambda::{Config, JobRunner};
 use longhaul_process::{ProcessBackend, ProcessConfig};
@@ -53,6 +54,14 @@ impl FunctionEnvironment {
                 prefix(&["worker", "run", "--"]),
             ),
         ]))
+    }
+
+    /// The same with the payload store at `url`, or with none whatever the caller's own
+    /// environment says.
+    pub(crate) fn with_payload_store(mut self, url: Option<&str>) -> Self {
+        let url = url.unwrap_or_default().into();
+        self.0.push((contract::PAYLOAD_STORE.to_owned(), url));
+        self
     }
 
     /// One variable: ours, else the caller's own.

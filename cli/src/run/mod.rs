@@ -4,6 +4,7 @@ mod follow;
 pub(crate) mod happening;
 mod job;
 pub(crate) mod local;
+mod payloads;
 pub(crate) mod tail;
 mod view;
 
@@ -38,17 +39,21 @@ pub(crate) async fn main(args: RunArgs) -> ExitCode {
 async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     let job = job::read(args)?;
     let state = StateDir::find(args.state.as_deref())?;
-    let environment = FunctionEnvironment::new(job::backend(&job), &state)?;
+    let execution = match &args.execution {
+        Some(name) => execution_name(name)?,
+        None => uuid::Uuid::now_v7().to_string(),
+    };
+    let backend = job::backend(&job);
+    let store = args.payload_store.as_deref();
+    let store = payloads::url(store, backend, &state.payloads(&execution))?;
+    let environment =
+        FunctionEnvironment::new(backend, &state)?.with_payload_store(store.as_deref());
     environment.config()?;
     let mut signals = Signals::listen()?;
     let lifetime = if args.fresh {
         Lifetime::Fresh
     } else {
         Lifetime::Reuse
-    };
-    let execution = match &args.execution {
-        Some(name) => execution_name(name)?,
-        None => uuid::Uuid::now_v7().to_string(),
     };
     let jobs = environment.local_jobs()?;
     state.prune();
@@ -65,8 +70,12 @@ async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
         signal = signals.next() => Outcome::Signal(signal),
     };
     match outcome {
-        Outcome::Ended(end) => {
+        Outcome::Ended(mut end) => {
             local.service.shutdown().await;
+            if let End::Succeeded(result) = end {
+                let id = ExecutionId::from_arn(&arn);
+                end = End::Succeeded(payloads::read(result, &id, store.as_deref()).await?);
+            }
             finish(&mut view, end)
         }
         Outcome::Signal(signal) => {
@@ -99,6 +108,7 @@ fn execution_name(name: &str) -> Result<String, CliError> {
 async fn invoke(local: &Local, job: &JobSpec, execution: &str) -> Result<String, CliError> {
     let event = serde_json::to_vec(job)
         .map_err(|error| CliError::broken("the job cannot be written as JSON", error))?;
+    let size = event.len();
     let answer = local
         .client
         .invoke()
@@ -114,6 +124,11 @@ async fn invoke(local: &Local, job: &JobSpec, execution: &str) -> Result<String,
             if error.is_durable_execution_already_started_exception() {
                 CliError::Usage(format!(
                     "--execution {execution}: an execution of this name is there with another job: choose another name"
+                ))
+            } else if error.is_request_too_large_exception() {
+                CliError::Usage(format!(
+                    "the job is too large: an execution takes 1 MiB, and it is {size} bytes as JSON: put its data \
+                     somewhere and give their place as its input"
                 ))
             } else if error.is_invalid_parameter_value_exception() {
                 CliError::Usage(format!("the execution cannot start: {}", full_message(&error)))

@@ -12,6 +12,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -53,6 +54,7 @@ impl World {
             .args(words)
             .env("LONGHAUL_STATE", self.state())
             .env_remove("LONGHAUL_LOG")
+            .env_remove("LONGHAUL_PAYLOAD_STORE")
             .current_dir(self.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -79,6 +81,7 @@ pub struct Running {
     lines: Receiver<String>,
     pub seen: Vec<Value>,
     pub plain: Vec<String>,
+    stdout: Option<JoinHandle<String>>,
 }
 
 /// One that ended.
@@ -93,6 +96,13 @@ pub struct Finished {
 
 impl Running {
     fn new(mut child: Child) -> Self {
+        let mut stdout = child.stdout.take().unwrap();
+        // At once: a large result fills the pipe, and the command would wait for a reader.
+        let stdout = std::thread::spawn(move || {
+            let mut text = String::new();
+            stdout.read_to_string(&mut text).unwrap();
+            text
+        });
         let stderr = child.stderr.take().unwrap();
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -108,6 +118,7 @@ impl Running {
             lines,
             seen: Vec::new(),
             plain: Vec::new(),
+            stdout: Some(stdout),
         }
     }
 
@@ -173,16 +184,9 @@ impl Running {
         {
             self.take(line);
         }
-        let mut stdout = String::new();
-        self.child
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut stdout)
-            .unwrap();
         Finished {
             status: self.child.wait().unwrap(),
-            stdout,
+            stdout: self.stdout.take().unwrap().join().unwrap(),
             events: std::mem::take(&mut self.seen),
             plain: self.plain.join("\n"),
         }
