@@ -164,14 +164,14 @@ fn payload_store(url: &str) -> Result<Arc<dyn PayloadStore>, String> {
             "{url} is the memory of this process, which no worker can reach: use s3://bucket/prefix or file:///folder"
         ));
     }
-    longhaul_payload::open(url).map_err(|error| {
-        let hint = if cfg!(not(feature = "s3")) && url.starts_with("s3:") {
-            "; build longhaul-lambda with the feature `s3`"
-        } else {
-            ""
-        };
-        format!("{}{hint}", error.full_message())
-    })
+    // Also where another crate of the same build has S3: what this function can do must not
+    // depend on what it happens to be built with.
+    if cfg!(not(feature = "s3")) && url.starts_with("s3:") {
+        return Err(format!(
+            "{url} is on S3, which this program was built without: build longhaul-lambda with the feature `s3`"
+        ));
+    }
+    longhaul_payload::open(url).map_err(|error| error.full_message())
 }
 
 #[cfg(not(feature = "payload"))]
