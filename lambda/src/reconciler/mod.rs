@@ -282,5 +282,6 @@ impl Reconciler {
     }
 }
 
-#[cfg(all(test, feature = "ecs", feature = "batch"))]
+#[cfg(all(feature = "ecs", feature = "batch"))]
+#[cfg(test)]
 mod tests;

@@ -34,6 +34,17 @@ impl Waiting {
     pub(crate) fn token(&self) -> String {
         self.task.environment("worker")["CALLBACK_ID"].clone()
     }
+
+    /// Whether `text` shows the token, as it is or as it stands in a path.
+    pub(crate) fn is_shown_in(&self, text: &str) -> bool {
+        let token = self.token();
+        let in_path = ["+%2B", "/%2F", "=%3D"]
+            .iter()
+            .fold(token.clone(), |path, code| {
+                path.replace(&code[..1], &code[1..])
+            });
+        text.contains(&token) || text.contains(&in_path)
+    }
 }
 
 impl Stage {
