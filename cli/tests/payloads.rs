@@ -140,13 +140,20 @@ fn a_job_that_returns_a_place_of_its_own_choice_gets_it_back_unread() {
 fn without_a_store_an_input_that_does_not_fit_is_refused_with_its_size() {
     let world = World::new();
     let (job, _) = copy_of(&world, 300 * 1024);
-    let none = [("LONGHAUL_PAYLOAD_STORE", "none".to_owned())];
-    let finished = world.start_with(&[&job], &none).finish();
-    let failure = finished.failure();
-    assert_eq!(failure["error_type"], "Longhaul.Backend.TooLarge");
-    let message = failure["message"].as_str().unwrap();
-    for part in ["131072 bytes", "LONGHAUL_PAYLOAD_STORE"] {
-        assert!(message.contains(part), "{message}");
+    let output = world
+        .command(&["run", &job])
+        .env("LONGHAUL_PAYLOAD_STORE", "none")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout, b"");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    for part in [
+        "Longhaul.Backend.TooLarge",
+        "131072 bytes",
+        "with a payload store (LONGHAUL_PAYLOAD_STORE)",
+    ] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
     }
 }
 

@@ -5,7 +5,7 @@
 //! | `LONGHAUL_BACKEND` | `process`, `ecs` or `batch`; or several, separated by commas: the first is the default, and a job may name any of them. Required |
 //! | `LONGHAUL_JOB` | the job that an event which is no job spec is the input of: a job spec, JSON. Without it such an event is an error |
 //! | `LONGHAUL_HEARTBEAT` | how long a worker may be silent where its job does not say, as in `90s`; `0s` is for ever. Default: 30 s for `process`, 5 min for `ecs`, none for `batch`, whose jobs may wait in the queue for hours |
-//! | `LONGHAUL_PAYLOAD_STORE` | where inputs and results go that are too large to travel inline: `s3://bucket/prefix` or `file:///folder`, which the workers must be able to reach too. Without it they are refused |
+//! | `LONGHAUL_PAYLOAD_STORE` | where inputs and results go that are too large to travel inline: `s3://bucket/prefix` or `file:///folder`, which the workers must be able to reach too. Without it, or with `none`, they are refused |
 //! | `LONGHAUL_LOG` | what is logged: `info` by default; the syntax of `tracing_subscriber`'s `EnvFilter` |
 //!
 //! and each enabled backend's own variables.
@@ -124,7 +124,7 @@ impl Config {
             });
         let payload_store =
             get(contract::PAYLOAD_STORE).and_then(|url| match payload_store(url.trim()) {
-                Ok(store) => Some(store),
+                Ok(store) => store,
                 Err(problem) => {
                     problems.push(format!("{} is wrong: {problem}", contract::PAYLOAD_STORE));
                     None
@@ -156,9 +156,16 @@ impl Config {
     }
 }
 
-/// Opens the payload store: a folder is made, S3 is not asked yet.
+/// Opens the payload store, unless it is `none`: a folder is made, S3 is not asked yet.
+fn payload_store(url: &str) -> Result<Option<Arc<dyn PayloadStore>>, String> {
+    match url {
+        "none" => Ok(None),
+        url => open(url).map(Some),
+    }
+}
+
 #[cfg(feature = "payload")]
-fn payload_store(url: &str) -> Result<Arc<dyn PayloadStore>, String> {
+fn open(url: &str) -> Result<Arc<dyn PayloadStore>, String> {
     if url.starts_with("memory:") {
         return Err(format!(
             "{url} is the memory of this process, which no worker can reach: use s3://bucket/prefix or file:///folder"
@@ -175,7 +182,7 @@ fn payload_store(url: &str) -> Result<Arc<dyn PayloadStore>, String> {
 }
 
 #[cfg(not(feature = "payload"))]
-fn payload_store(url: &str) -> Result<Arc<dyn PayloadStore>, String> {
+fn open(url: &str) -> Result<Arc<dyn PayloadStore>, String> {
     Err(format!(
         "{url} cannot be used, for this program was built without a payload store: build longhaul-lambda with the \
          feature `payload`, or `s3` for S3"

@@ -127,6 +127,12 @@ mod payload {
     }
 }
 
+#[test]
+fn no_payload_store_can_be_said_in_every_build() {
+    let error = read(&[("LONGHAUL_PAYLOAD_STORE", " none ")]).unwrap_err();
+    assert_eq!(error.problems().len(), 1, "{error}");
+}
+
 #[cfg(not(feature = "payload"))]
 #[test]
 fn a_payload_store_needs_the_feature_and_says_so() {

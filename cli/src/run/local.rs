@@ -10,6 +10,7 @@ use longhaul_emulator::{FunctionConfig, Lifetime, Service, ServiceConfig, Servic
 use longhaul_lambda::{Config, JobRunner};
 use longhaul_process::{ProcessBackend, ProcessConfig};
 
+use super::payloads;
 use crate::endpoint::{Endpoint, EndpointFile};
 use crate::error::{CliError, full_message};
 use crate::state::StateDir;
@@ -59,7 +60,7 @@ impl FunctionEnvironment {
     /// The same with the payload store at `url`, or with none whatever the caller's own
     /// environment says.
     pub(crate) fn with_payload_store(mut self, url: Option<&str>) -> Self {
-        let url = url.unwrap_or_default().into();
+        let url = url.unwrap_or(payloads::NONE).into();
         self.0.push((contract::PAYLOAD_STORE.to_owned(), url));
         self
     }

@@ -11,7 +11,7 @@ use super::job::LOCAL;
 use crate::error::CliError;
 
 /// What is said in place of a URL where there shall be no store.
-const NONE: &str = "none";
+pub(super) const NONE: &str = "none";
 
 /// The URL of the store that `choice` names. Where it names none, jobs on this machine get the
 /// folder `own`; to others this machine's folders are of no use.
