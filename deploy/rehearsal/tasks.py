@@ -90,6 +90,12 @@ class Fargate:
         """The tasks whose container has ended."""
         return [task for task, process in self.processes.items() if process.poll() is not None]
 
+    def latest(self, before):
+        """The last task that was started, which was not among those before."""
+        task = list(self.run)[-1]
+        assert task not in before
+        return task
+
     def describe(self, task):
         return self.ecs.describe_tasks(cluster=self.cluster, tasks=[task])["tasks"][0]
 
