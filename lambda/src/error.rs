@@ -139,13 +139,17 @@ impl RunError {
     }
 }
 
-/// An error's message and those of its causes, joined by `: `.
+/// An error's message and those of its causes, joined by `: `. A cause that is in the text already
+/// is not repeated: some libraries' errors tell theirs themselves.
 pub(crate) fn full_message(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(link) = cause {
-        text.push_str(": ");
-        text.push_str(&link.to_string());
+        let part = link.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
         cause = link.source();
     }
     text

@@ -1,7 +1,7 @@
 //! Stores on S3, against a server that somebody else wrote.
 //!
 //! `LONGHAUL_TEST_S3_ENDPOINT` names one on loopback, such as `moto_server -H 127.0.0.1 -p 5000`
-//! (PyPI, `moto[server]`). Without it there is nothing to test against.
+//! (PyPI, `moto[server]`). Without it there is nothing to test against; `.ci/peers` sets it.
 
 #![cfg(feature = "aws")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
@@ -29,9 +29,12 @@ async fn make_bucket(authority: &str) -> String {
 
 #[tokio::test]
 async fn a_bucket_of_another_server_keeps_every_promise() {
-    let Ok(endpoint) = std::env::var("LONGHAUL_TEST_S3_ENDPOINT") else {
+    const VARIABLE: &str = "LONGHAUL_TEST_S3_ENDPOINT";
+    let Ok(endpoint) = std::env::var(VARIABLE) else {
+        eprintln!("not run: set {VARIABLE} to the URL of a server that plays S3");
         return;
     };
+    eprintln!("peer: {VARIABLE}");
     let authority = endpoint.strip_prefix("http://").unwrap();
     let bucket = make_bucket(authority).await;
     let store = StoreConfig::new(format!("s3://{bucket}/jobs"))

@@ -85,14 +85,18 @@ impl PayloadError {
         self.kind
     }
 
-    /// This error's message and those of its causes, joined by `: `.
+    /// This error's message and those of its causes, joined by `: `. A cause that is in the text
+    /// already is not repeated: some stores' errors tell theirs themselves.
     #[must_use]
     pub fn full_message(&self) -> String {
         let mut text = self.message.clone();
         let mut cause = self.source();
         while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
+            let part = error.to_string();
+            if !text.contains(&part) {
+                text.push_str(": ");
+                text.push_str(&part);
+            }
             cause = error.source();
         }
         text

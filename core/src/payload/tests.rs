@@ -268,6 +268,17 @@ fn a_uri_has_one_form_only() {
 }
 
 #[test]
+fn a_cause_that_an_error_tells_itself_is_not_told_again() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("no object: {0}")]
+    struct Repeating(#[source] std::io::Error);
+
+    let cause = Repeating(std::io::Error::other("404"));
+    let error = PayloadError::new(PayloadErrorKind::Missing, "read it").with_source(cause);
+    assert_eq!(error.full_message(), "read it: no object: 404");
+}
+
+#[test]
 fn an_error_of_a_long_text_stays_short() {
     let error = "x".repeat(100_000).parse::<PayloadUri>().unwrap_err();
     assert!(error.to_string().len() < 400);

@@ -16,6 +16,8 @@ mod python;
 mod result;
 #[cfg(feature = "s3")]
 mod s3;
+#[cfg(feature = "s3")]
+mod s3_peer;
 mod service;
 mod stopping;
 mod worker;

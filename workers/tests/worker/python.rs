@@ -15,7 +15,7 @@ const HELLO: &str = "workers/examples/hello.py";
 const SELF_WORKER: &str = "workers/examples/self_worker.py";
 
 /// The interpreter to test with.
-fn python() -> Option<String> {
+pub(crate) fn python() -> Option<String> {
     let python = std::env::var("LONGHAUL_TEST_PYTHON").ok();
     if python.is_none() {
         eprintln!("not run: set LONGHAUL_TEST_PYTHON to a python that has boto3");
@@ -24,7 +24,7 @@ fn python() -> Option<String> {
 }
 
 /// `self_worker.py` as a worker of `service`.
-fn self_worker(python: &str, service: &Service) -> Command {
+pub(crate) fn self_worker(python: &str, service: &Service) -> Command {
     let mut worker = worker(service, python);
     worker
         .arg(SELF_WORKER)
