@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::inspect::{CallbackCommand, LogsArgs, PsArgs, ShowArgs, StopArgs};
+use crate::serve::ServeArgs;
+
 /// Run long jobs from a durable function that sleeps while they run.
 #[derive(Debug, Parser)]
 #[command(name = "longhaul", version, about, max_term_width = 100)]
@@ -17,6 +20,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a job from a durable function on this machine, and print its result
     Run(RunArgs),
+    Serve(ServeArgs),
+    Ps(PsArgs),
+    Show(ShowArgs),
+    Logs(LogsArgs),
+    Stop(StopArgs),
+    #[command(subcommand)]
+    Callback(CallbackCommand),
     /// Be the durable function: serve invocations over the Lambda Runtime API
     ///
     /// Configured by environment variables, LONGHAUL_BACKEND first. `longhaul run` starts it; so

@@ -3,7 +3,9 @@
 mod args;
 mod endpoint;
 mod error;
+mod inspect;
 mod run;
+mod serve;
 mod state;
 
 use std::process::ExitCode;
@@ -26,6 +28,12 @@ fn main() -> ExitCode {
         // The shim must leave the caller's session before anything else runs.
         Command::ProcessShim { directory } => longhaul_process::shim::main(&directory),
         Command::Run(args) => block_on(true, run::main(args)),
+        Command::Serve(args) => block_on(true, serve::main(args)),
+        Command::Ps(args) => block_on(false, inspect::ps(args)),
+        Command::Show(args) => block_on(false, inspect::show(args)),
+        Command::Logs(args) => block_on(false, inspect::logs(args)),
+        Command::Stop(args) => block_on(false, inspect::stop(args)),
+        Command::Callback(command) => block_on(false, inspect::callback(command)),
         Command::Lambda => block_on(false, longhaul_lambda::handler::main()),
         Command::Worker(args) => block_on(false, longhaul_worker::cli::main(args)),
     }

@@ -91,6 +91,17 @@ impl FunctionEnvironment {
         Ok(function.lifetime(lifetime))
     }
 
+    /// Tells a function of someone else's where local jobs go, for one that is built on `longhaul-lambda`. What the person
+    /// has set stays.
+    pub(crate) fn offer(&self, mut function: FunctionConfig) -> FunctionConfig {
+        for (name, value) in &self.0 {
+            if std::env::var_os(name).is_none() {
+                function = function.env(name, value);
+            }
+        }
+        function
+    }
+
     /// The process backend as the function has it, to look at local jobs.
     pub(crate) fn local_jobs(&self) -> Result<ProcessBackend, CliError> {
         let config = ProcessConfig::from_env(|name| self.get(name))

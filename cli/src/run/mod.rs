@@ -21,6 +21,7 @@ use crate::args::RunArgs;
 use crate::error::{CliError, full_message};
 use crate::state::{self, StateDir};
 use follow::{End, Follower};
+pub(crate) use job::LOCAL;
 use local::{FUNCTION, FunctionEnvironment, Local};
 use view::{Mode, View};
 
