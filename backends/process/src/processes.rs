@@ -300,9 +300,26 @@ mod other {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::process::{Child, Command};
 
     use super::*;
+
+    /// A process that is ended with its test.
+    struct Sleeper(Child);
+
+    impl Sleeper {
+        fn new(name: &str, value: &str) -> Self {
+            let child = Command::new("sleep").arg("60").env(name, value).spawn();
+            Self(child.unwrap())
+        }
+    }
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
 
     #[test]
     fn a_process_is_not_its_pids_next_owner() {
@@ -325,33 +342,27 @@ mod tests {
 
     #[test]
     fn a_process_that_nobody_has_waited_for_is_known_and_not_alive() {
-        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
-        let identity = Identity::of(child.id()).unwrap();
+        let mut child = Sleeper::new("LONGHAUL_ZOMBIE", "soon");
+        let identity = Identity::of(child.0.id()).unwrap();
         assert!(identity.is_alive());
         assert!(descendants(std::process::id()).contains(&identity));
         assert!(identity.signal(Signal::KILL).unwrap());
         while identity.is_alive() {
             std::thread::yield_now();
         }
-        assert_eq!(Identity::of(child.id()), Some(identity.clone()));
-        child.wait().unwrap();
-        assert_eq!(Identity::of(identity.pid()), None);
+        assert_eq!(Identity::of(child.0.id()), Some(identity.clone()));
+        child.0.wait().unwrap();
+        assert_ne!(Identity::of(identity.pid()), Some(identity.clone()));
         assert!(!identity.signal(Signal::KILL).unwrap());
     }
 
     #[test]
     fn processes_are_found_by_a_variable_that_they_carry() {
         let value = format!("value of {}", std::process::id());
-        let mut child = Command::new("sleep")
-            .arg("60")
-            .env("LONGHAUL_CARRIED", &value)
-            .spawn()
-            .unwrap();
+        let child = Sleeper::new("LONGHAUL_CARRIED", &value);
         let found = carrying("LONGHAUL_CARRIED", &value);
-        child.kill().unwrap();
-        child.wait().unwrap();
         let pids: Vec<u32> = found.iter().map(Identity::pid).collect();
-        assert_eq!(pids, [child.id()]);
+        assert_eq!(pids, [child.0.id()]);
         assert!(carrying("LONGHAUL_CARRIED", "value of nobody").is_empty());
     }
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use common::{
@@ -178,11 +178,21 @@ async fn a_cancel_and_a_start_at_once_leave_nothing_running() {
     }
 }
 
+/// A process that has nothing to do with any job, ended with its test.
+struct Stranger(Child);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[tokio::test]
 async fn a_recycled_pid_is_never_signalled() {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-    let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
-    let pid = stranger.id();
+    let mut stranger = Stranger(Command::new("sleep").arg("1000").spawn().unwrap());
+    let pid = stranger.0.id();
     let started: u64 = common::stat(pid).unwrap()[19].parse().unwrap();
     for (boot, started) in [
         (boot.trim(), started - 1),
@@ -209,7 +219,7 @@ async fn a_recycled_pid_is_never_signalled() {
         assert_eq!(backend.pid(&handle), None);
         assert_eq!(cancel(&backend, &handle).await, CancelOutcome::AlreadyEnded);
         assert!(
-            stranger.try_wait().unwrap().is_none(),
+            stranger.0.try_wait().unwrap().is_none(),
             "the stranger was ended"
         );
     }
@@ -221,8 +231,6 @@ async fn a_recycled_pid_is_never_signalled() {
     let record = serde_json::json!({"boot": boot.trim(), "pid": pid, "started": started, "at": 0});
     fs::write(folder.job(&handle).join("worker.json"), record.to_string()).unwrap();
     assert_eq!(backend.pid(&handle), Some(pid));
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
 }
 
 #[tokio::test]
