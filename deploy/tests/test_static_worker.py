@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import fargate
 import pytest
@@ -90,6 +91,22 @@ def test_in_an_image_of_its_own_it_reports_a_failure(container, tls):
     failure = json.loads(report["body"])
     assert failure["ErrorType"] == "Longhaul.Failed"
     assert json.loads(failure["ErrorData"])["exit_code"] == 2
+
+
+@needs_the_worker
+def test_from_a_shared_volume_it_runs_the_command_of_another_image(tmp_path):
+    # What the init container does, and then the entry point of the worker beside it: that image is this machine.
+    subprocess.run(["cp", WORKER, tmp_path / "longhaul-worker"], check=True)
+    program = (
+        "import json, os; open(os.environ['LONGHAUL_RESULT_FILE'], 'w').write("
+        "json.dumps({'got': json.loads(os.environ['LONGHAUL_INPUT']), 'token': os.environ.get('CALLBACK_ID')}))"
+    )
+    command = [f"{tmp_path}/longhaul-worker", "run", "--", sys.executable, "-c", program]
+    done = fargate.run(command, {"CALLBACK_ID": CALLBACK, "LONGHAUL_INPUT": '{"frame":7}'})
+    (report,) = reports(done)
+    assert (done["code"], report["path"]) == (0, f"{BASE}/succeed"), done
+    # The command never sees the token.
+    assert json.loads(report["body"]) == {"got": {"frame": 7}, "token": None}
 
 
 @needs_the_worker

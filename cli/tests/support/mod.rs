@@ -69,9 +69,18 @@ impl World {
 
     /// Starts `longhaul run --json WORDS`.
     pub fn start(&self, words: &[&str]) -> Running {
+        self.start_with(words, &[])
+    }
+
+    /// Starts `longhaul run --json WORDS` with more variables.
+    pub fn start_with(&self, words: &[&str], variables: &[(&str, String)]) -> Running {
         let mut all = vec!["run", "--json"];
         all.extend(words);
-        Running::new(self.command(&all).spawn().unwrap())
+        let mut command = self.command(&all);
+        for (name, value) in variables {
+            command.env(name, value);
+        }
+        Running::new(command.spawn().unwrap())
     }
 }
 

@@ -12,11 +12,11 @@ use longhaul_core::{
     JobStatus, Locate,
 };
 
-use crate::moto::{Jobs, Moto, ended};
+use crate::moto::{Jobs, Moto};
 use crate::subject::{BatchSubject, Platform, SeenJob};
 
 /// The backend, with a hand on moto's clock: jobs wait there until one of them is cancelled, and
-/// then moto goes on until that one has ended.
+/// then all of them go on to their end.
 #[derive(Debug)]
 struct ByHand<'a> {
     backend: BatchBackend,
@@ -37,9 +37,7 @@ impl ComputeBackend for ByHand<'_> {
     async fn cancel(&self, job: &JobHandle, reason: &str) -> Result<CancelOutcome, BackendError> {
         let outcome = self.backend.cancel(job, reason).await?;
         if outcome == CancelOutcome::Cancelled {
-            self.moto.go_on().await;
-            ended(&self.backend, job).await;
-            self.moto.hold().await;
+            self.moto.let_all_end().await;
         }
         Ok(outcome)
     }

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_batch::Client;
 use aws_sdk_batch::types::{
-    CeState, CeType, ComputeEnvironmentOrder, ContainerProperties, JobDefinitionType, JqState,
-    PlatformCapability, ResourceRequirement, ResourceType,
+    CeState, CeType, ComputeEnvironmentOrder, ContainerProperties, JobDefinitionType,
+    JobStatus as State, JqState, KeyValuesPair, PlatformCapability, ResourceRequirement,
+    ResourceType,
 };
 use longhaul_batch::{BatchBackend, BatchConfig};
 use longhaul_core::{ComputeBackend, JobHandle, JobState, JobStatus};
@@ -78,6 +79,27 @@ impl Moto {
     pub(crate) async fn go_on(&self) {
         self.transition(&json!({"progression": "manual", "times": 1}))
             .await;
+    }
+
+    /// Lets the waiting jobs go on until none of the queue is left, and holds new ones again.
+    pub(crate) async fn let_all_end(&self) {
+        self.go_on().await;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // Nothing can be awaited there.
+        while self.has_jobs().await {
+            assert!(Instant::now() < deadline, "moto does not end its jobs");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.hold().await;
+    }
+
+    /// Whether a job of the queue is not over.
+    async fn has_jobs(&self) -> bool {
+        let all = KeyValuesPair::builder().name("JOB_NAME").values("lh-*");
+        let jobs = self.client.list_jobs().job_queue(&self.config.job_queue);
+        let listed = jobs.filters(all.build()).send().await.unwrap();
+        let mut jobs = listed.job_summary_list().iter();
+        jobs.any(|job| !matches!(job.status(), Some(State::Succeeded | State::Failed)))
     }
 
     async fn transition(&self, how: &Value) {
