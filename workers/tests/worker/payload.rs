@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::hello::{job, with_environment};
+use crate::hello::{delivered, job, with_environment};
 use crate::service::{Call, Service};
 use crate::worker::{run, rust_hello, script, stderr};
 
@@ -71,7 +71,7 @@ async fn a_small_input_by_reference_is_a_variable_and_a_private_file() {
     let output = run(supervised(&service, &[], &job, text)).await;
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(
-        crate::hello::delivered(&service),
+        delivered(&service),
         json!({"input": input, "message": long, "n": "7"})
     );
     let listing = String::from_utf8(output.stdout).unwrap();
@@ -90,6 +90,20 @@ async fn an_inline_input_is_no_file() {
     let text = r#"[ -z "${LONGHAUL_INPUT_FILE+set}" ] && [ "$LONGHAUL_INPUT" = '{"n":7}' ]"#;
     let output = run(supervised(&service, &[], &job, text)).await;
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_needed_is_not_touched() {
+    let folder = TempDir::new().unwrap();
+    let store = folder.path().join("payloads");
+    let url = format!("file://{}", store.display());
+    let service = Service::up();
+    let job = job("hello.json", Value::Null).with_payload_store(url);
+    let text = r#"(printf '"'; head -c 262142 /dev/zero | tr '\0' x; printf '"') >"$LONGHAUL_RESULT_FILE""#;
+    let output = run(supervised(&service, &[], &job, text)).await;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(delivered(&service).is_string());
+    assert!(!store.exists());
 }
 
 #[tokio::test]
