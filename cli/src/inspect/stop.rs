@@ -61,11 +61,15 @@ pub(super) async fn run(args: &StopArgs) -> Result<(), CliError> {
     } else {
         0
     };
-    let after = if was_open { get(&found).await? } else { before };
-    if after.status == ExecutionStatus::Stopped && was_open {
-        say(&format!("{name} is stopped"));
+    // It may have ended by itself just before. A run that is stopped ends, and cannot be asked any more.
+    let after = if was_open {
+        get(&found).await.ok()
     } else {
-        say(&format!("{name} had ended already: {}", status(&after)));
+        Some(before)
+    };
+    match after.filter(|after| !was_open || after.status != ExecutionStatus::Stopped) {
+        None => say(&format!("{name} is stopped")),
+        Some(after) => say(&format!("{name} had ended already: {}", status(&after))),
     }
     match cancelled {
         0 => {}
