@@ -30,6 +30,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// (execve(2), "Limits on size of arguments and environment").
 const MAX_STRING: usize = 128 * 1024;
 
+/// How long the supervisor gives its command to end, in whole seconds.
+const GRACE_SECONDS: &str = "LONGHAUL_GRACE_SECONDS";
+
 /// The longest answer of a shim that is read.
 const MAX_ANSWER: u64 = 64 * 1024;
 
@@ -141,6 +144,10 @@ impl ProcessBackend {
     /// configured variables, and the worker contract.
     fn environment(&self, job: &Job, token: &CallbackToken) -> Vec<(Text, Text)> {
         let mut variables = inherited();
+        // The supervisor must be done with its command while the shim still waits for it, or
+        // nobody hears that the job was interrupted.
+        let grace = self.config.grace.as_secs() * 4 / 5;
+        variables.insert(GRACE_SECONDS.into(), grace.to_string().into());
         variables.extend(self.config.environment.clone());
         variables.extend(
             job.environment(token)

@@ -155,6 +155,22 @@ async fn a_job_cancelled_before_it_started_never_starts() {
 }
 
 #[tokio::test]
+async fn a_cancel_that_was_killed_once_it_was_written_down_still_forestalls_the_job() {
+    let folder = Folder::new();
+    let backend = folder.backend();
+    let (token, handle) = (folder.token("t"), folder.handle("t"));
+    fs::create_dir_all(folder.job(&handle)).unwrap();
+    let record = r#"{"reason":"no longer needed","at":0}"#;
+    fs::write(folder.job(&handle).join("cancel.json"), record).unwrap();
+    let job = job(script("touch ran"), &token);
+    assert_eq!(backend.start(&job, &token).await.unwrap(), handle);
+    let status = backend.describe(&handle).await.unwrap();
+    assert_eq!(status.failure.unwrap().class, FailureClass::Cancelled);
+    assert_eq!(status.reason.as_deref(), Some("no longer needed"));
+    assert!(!folder.path().join("ran").exists());
+}
+
+#[tokio::test]
 async fn a_cancel_and_a_start_at_once_leave_nothing_running() {
     for _ in 0..10 {
         let folder = Folder::new();
@@ -237,8 +253,11 @@ async fn a_recycled_pid_is_never_signalled() {
 async fn what_a_killed_shim_left_is_found_and_ended() {
     let folder = Folder::new();
     let backend = ProcessBackend::new(folder.config().with_grace(Duration::from_millis(200)));
-    let handle = start(&backend, script(STUBBORN), "t").await;
+    // This one does not carry the start key; it is found below one that does.
+    let bare = "(trap '' TERM HUP; exec env -i TEST_FOLDER=\"$TEST_FOLDER\" sleep 1000) & echo $! > bare; ";
+    let handle = start(&backend, script(&format!("{bare}{STUBBORN}")), "t").await;
     let (child, stray) = (folder.pid("child").await, folder.pid("stray").await);
+    let bare = folder.pid("bare").await;
     let worker = backend.pid(&handle).unwrap();
     let shim = recorded_pid(&folder.job(&handle), "shim.json");
     kill(shim, Signal::KILL);
@@ -246,7 +265,7 @@ async fn what_a_killed_shim_left_is_found_and_ended() {
     let listed = backend.list(&execution()).await.unwrap();
     assert_eq!(listed, std::slice::from_ref(&handle));
     assert_eq!(cancel(&backend, &handle).await, CancelOutcome::Cancelled);
-    assert!([worker, child, stray].iter().all(|pid| !alive(*pid)));
+    assert!([worker, child, stray, bare].iter().all(|pid| !alive(*pid)));
     assert!(marked(folder.path()).is_empty());
     let status = backend.describe(&handle).await.unwrap();
     assert_eq!(status.failure.unwrap().class, FailureClass::Cancelled);

@@ -154,6 +154,19 @@ async fn a_job_is_detached_from_its_starter() {
 }
 
 #[tokio::test]
+async fn a_shim_that_ended_is_no_zombie_of_its_starter() {
+    let folder = Folder::new();
+    let backend = folder.backend();
+    let handle = start(&backend, spec(["true"]), "t").await;
+    ended(&backend, &handle).await;
+    let shim = recorded_pid(&folder.job(&handle), "shim.json");
+    common::eventually("the end of the zombie", || {
+        common::stat(shim).is_none().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_job_whose_shim_was_killed_runs_until_it_is_lost() {
     let folder = Folder::new();
     let backend = folder.backend();

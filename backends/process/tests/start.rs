@@ -67,6 +67,8 @@ async fn arguments_and_variables_arrive_unchanged() {
         ("LONGHAUL_JOB_NAME", "test"),
         ("LONGHAUL_START_KEY", handle.id()),
         ("LONGHAUL_ATTEMPT", "1"),
+        // Of the 5 s that the shim gives it.
+        ("LONGHAUL_GRACE_SECONDS", "4"),
         ("MESSAGE", AWKWARD[3]),
     ] {
         assert!(environment.contains(&format!("{name}={value}")), "{name}");
@@ -189,11 +191,10 @@ async fn what_can_never_start_is_refused_with_its_reason() {
     executable(&no_interpreter, "#!/no/such/interpreter\n");
     let [no_program, not_executable, no_interpreter] =
         [&no_program, &not_executable, &no_interpreter].map(|path| path.to_str().unwrap());
-    // With a PATH of its own, which must not bring in the `execvp` that knows /bin/sh.
-    let mut own_path = spec([no_program]);
-    own_path
-        .environment
-        .insert("PATH".into(), "/usr/bin:/bin:/nowhere".into());
+    // Found on a PATH of its own, which must not bring in the `execvp` that knows /bin/sh.
+    let mut own_path = spec(["no-program"]);
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    own_path.environment.insert("PATH".into(), path);
     let mut no_folder = spec(["true"]);
     no_folder.working_directory = Some("/no/such/folder".into());
     let mut no_command = spec(["true"]);
