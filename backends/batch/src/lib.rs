@@ -146,9 +146,9 @@
 //!
 //! # Verified, and not
 //!
-//! The tests play every answer above, over mocks and over HTTP on loopback, and run start, lookup,
-//! describe, list and cancel against [moto](https://docs.getmoto.org) when
-//! `LONGHAUL_TEST_MOTO_URL` names one. Nothing has been run on a real AWS account: the texts by
+//! The tests play every answer above, over mocks and over HTTP on loopback. The conformance suite of
+//! longhaul-core runs there whole, and against [moto](https://docs.getmoto.org), as far as it can
+//! play Batch, when `LONGHAUL_TEST_MOTO_URL` names one. Nothing has been run on a real AWS account: the texts by
 //! which refusals and failures are told apart come from AWS's documentation and from public
 //! reports.
 

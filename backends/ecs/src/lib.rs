@@ -165,6 +165,14 @@
 //! ECS is eventually consistent: a task may be missing from `list`, `locate` or `describe` for a
 //! moment after its start.
 //!
+//! # Verified, and not
+//!
+//! The tests play every answer above, over mocks and over HTTP on loopback. The conformance suite of
+//! longhaul-core runs there whole, and against [moto](https://docs.getmoto.org) and ministack, as far
+//! as they can play ECS, when `LONGHAUL_TEST_MOTO_URL` and `LONGHAUL_TEST_MINISTACK_URL` name them.
+//! Nothing has been run on a real AWS account: the texts by which refusals and failures are told
+//! apart come from AWS's documentation and from public reports.
+//!
 //! # Secrets
 //!
 //! The token is in no error, no `Debug` and no log of this crate. It is in the task's overrides:
