@@ -36,7 +36,7 @@ async fn complete_gives_the_function_the_result() {
         .send(SUCCEED, &token, &[("result", " {\"frames\": [1, 2]} ")])
         .await;
     assert_eq!(sent.status, 200);
-    assert_eq!(sent.json()["message"], "Callback approval is completed.");
+    assert_eq!(sent.json()["message"], "Completed: approval");
     let (status, result) = ended(&world.client, &arn).await;
     assert_eq!(
         (status, result),

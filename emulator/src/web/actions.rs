@@ -80,7 +80,7 @@ async fn act(
                 .api
                 .succeed_callback(id, result.map(ToOwned::to_owned))
                 .await?;
-            Ok(format!("Callback {label} is completed."))
+            Ok(format!("Completed: {label}"))
         }
         "fail" => {
             let error = ErrorObject {
@@ -90,11 +90,11 @@ async fn act(
                 stack_trace: None,
             };
             web.parts.api.fail_callback(id, error).await?;
-            Ok(format!("Callback {label} has failed."))
+            Ok(format!("Failed: {label}"))
         }
         "heartbeat" => {
             web.parts.api.heartbeat_callback(id).await?;
-            Ok(format!("Callback {label}: heartbeat noted."))
+            Ok(format!("Heartbeat noted: {label}"))
         }
         _ => Err(PageError::not_found("There is no such button.")),
     }

@@ -11,7 +11,7 @@ use super::timeline::Span;
 const LEAST: f64 = 0.45;
 
 /// The least part of the whole that a gap must take for its length to be written into it.
-const ROOM: f64 = 14.0;
+const ROOM: f64 = 20.0;
 
 /// The stretch of time that a drawing shows.
 #[derive(Debug, Clone, Copy)]

@@ -358,14 +358,14 @@ mod tests {
         assert_eq!(timeline.active(at(10_000)), Duration::from_millis(200));
         let scale = Scale {
             from: at(0),
-            to: at(10_000),
+            to: at(11_000),
         };
         let closed = scale.gaps(&timeline.invocations, false);
         assert_eq!(closed.len(), 1);
         assert_eq!(closed[0].text, "suspended 7.9 s");
-        assert_eq!(closed[0].middle, 40.5);
+        assert_eq!(closed[0].middle, 36.82);
         let open = scale.gaps(&timeline.invocations, true);
-        assert_eq!(open[1].text, "suspended 1.9 s");
+        assert_eq!(open[1].text, "suspended 2.9 s");
     }
 
     #[test]

@@ -240,13 +240,22 @@ fn standing(status: ExecutionStatus, gate: &Gate, timeline: &Timeline) -> String
         .iter()
         .filter(|lane| lane.state == LaneState::Open)
         .filter(|lane| lane.kind != LaneKind::Context)
-        .map(|lane| format!("{} {}", lane.kind.word(), lane_name(lane)));
+        .map(|lane| called(lane.kind.word(), &lane_name(lane)));
     match (awaited.next(), awaited.count()) {
         (None, _) => "Suspended: the next invocation is not due yet.".to_owned(),
         (Some(one), 0) => format!("Suspended, no compute while it waits for {one}."),
         (Some(one), more) => {
             format!("Suspended, no compute while it waits for {one} and {more} more.")
         }
+    }
+}
+
+/// What an operation is called in a sentence: many are named after their kind already.
+fn called(kind: &str, name: &str) -> String {
+    if name.starts_with(kind) {
+        name.to_owned()
+    } else {
+        format!("{kind} {name}")
     }
 }
 
@@ -268,7 +277,7 @@ fn lane_view(lane: &Lane, depth: usize, scale: Scale, is_open: bool) -> LaneView
     } else {
         (lane.state.word(), lane.state.class())
     };
-    let what = format!("{} {name}", lane.kind.word());
+    let what = called(lane.kind.word(), &name);
     let bar = |(n, span): (usize, &Span)| {
         let what = if lane.spans.len() > 1 {
             format!("{what}, attempt {}", n + 1)
