@@ -50,6 +50,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DIR", env = "LONGHAUL_STATE")]
     state: Option<PathBuf>,
 
+    /// Serve programs of every user of this machine, who can then start the functions as you; a worker in a
+    /// container may need that
+    #[arg(long)]
+    any_user: bool,
+
     /// What becomes of a function's process between two invocations
     #[arg(long, value_enum, default_value_t = Between::Reuse)]
     lifetime: Between,
@@ -95,7 +100,7 @@ async fn serve(args: &ServeArgs) -> Result<ExitCode, CliError> {
     let jobs = environment.local_jobs()?;
     let (mut interrupt, mut terminate) = signals()?;
 
-    let service = start(&state, args.port, functions, &jobs).await?;
+    let service = start(&state, args, functions, &jobs).await?;
     let endpoint = Endpoint::new(service.url(), names.clone());
     let _endpoint = EndpointFile::of_serve(&state, &endpoint)?;
     let cancelling = tokio::spawn(cancel::follow(service.subscribe(), jobs.clone()));
@@ -147,17 +152,20 @@ fn functions(
 
 async fn start(
     state: &StateDir,
-    port: u16,
+    args: &ServeArgs,
     functions: Vec<FunctionConfig>,
     jobs: &ProcessBackend,
 ) -> Result<Service, CliError> {
     let page = WebPage::new().logs(Arc::new(JobLogs::new(jobs.clone())));
     let mut config = ServiceConfig::new(state.service())
-        .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)))
         .region(REGION)
         .web_page(page);
     for function in functions {
         config = config.function(function);
+    }
+    if !args.any_user {
+        config = config.own_user_only();
     }
     Service::start(config).await.map_err(|error| match error {
         ServiceError::InUse(_) => CliError::Usage(already_serving(state)),

@@ -24,8 +24,9 @@
 //! # Who can reach it
 //!
 //! It listens on loopback only, refuses requests that name another host or come from a web page of another origin, and, with
-//! [`ServiceConfig::access_key_id`], everything that is not signed with that key. Without a key every user of the machine can
-//! start the configured functions. Each environment has a Runtime API of its own, which on Linux serves this user's programs
+//! [`ServiceConfig::access_key_id`], everything that is not signed with that key. With [`ServiceConfig::own_user_only`] it
+//! serves, on Linux, no other user's programs. With neither, every user of the machine can start the configured functions, and
+//! see what the [web page](ServiceConfig::web_page) shows. Each environment has a Runtime API of its own, which on Linux serves this user's programs
 //! only.
 //!
 //! # What it decides where AWS does not say

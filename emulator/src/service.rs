@@ -204,6 +204,7 @@ impl Service {
             guard,
             config.limits,
             page,
+            config.own_user_only,
             service.stop.clone(),
         ));
         service.dispatcher.run(work);

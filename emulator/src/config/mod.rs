@@ -36,6 +36,7 @@ pub struct ServiceConfig {
     pub(crate) retry: InvocationRetry,
     pub(crate) on_commit: Option<CommitHook>,
     pub(crate) web_page: Option<WebPage>,
+    pub(crate) own_user_only: bool,
 }
 
 impl fmt::Debug for ServiceConfig {
@@ -54,6 +55,7 @@ impl fmt::Debug for ServiceConfig {
             .field("limits", &self.limits)
             .field("retry", &self.retry)
             .field("web_page", &self.web_page)
+            .field("own_user_only", &self.own_user_only)
             .finish_non_exhaustive()
     }
 }
@@ -74,6 +76,7 @@ impl ServiceConfig {
             retry: InvocationRetry::default(),
             on_commit: None,
             web_page: None,
+            own_user_only: false,
         }
     }
 
@@ -149,6 +152,17 @@ impl ServiceConfig {
     #[must_use]
     pub fn web_page(mut self, page: WebPage) -> Self {
         self.web_page = Some(page);
+        self
+    }
+
+    /// Serves only programs of the user who runs this one; others, the superuser's too, get `AccessDeniedException`.
+    ///
+    /// The port is open to every user of the machine, and a request can start programs as this user. On Linux the kernel says
+    /// whose program is at the other end; elsewhere this changes nothing. Unlike an [access key id](Self::access_key_id) it
+    /// asks nothing of callers, but workers that run as another user, in a container for instance, are not served.
+    #[must_use]
+    pub fn own_user_only(mut self) -> Self {
+        self.own_user_only = true;
         self
     }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::model::{ErrorObject, Timestamp};
 
 pub(crate) use dispatch::{Dispatcher, DispatcherParts};
+pub(crate) use peer::is_own_user;
 
 /// One invocation of a function.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// False when the kernel says that `peer`, connected to `local`, belongs to another user. Where it says nothing, true.
-pub(super) fn is_own_user(peer: SocketAddr, local: SocketAddr) -> bool {
+pub(crate) fn is_own_user(peer: SocketAddr, local: SocketAddr) -> bool {
     let (SocketAddr::V4(peer), SocketAddr::V4(local)) = (peer, local) else {
         return true;
     };

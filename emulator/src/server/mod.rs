@@ -17,12 +17,13 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
 use crate::config::{Limits, ServiceConfig};
+use crate::environment::is_own_user;
 use crate::error::ServiceError;
 use crate::web::{self, WebParts};
 
@@ -70,6 +71,7 @@ pub(crate) async fn serve(
     guard: Guard,
     limits: Limits,
     page: Option<WebParts>,
+    own_user_only: bool,
     stop: CancellationToken,
 ) {
     let server = Server {
@@ -95,10 +97,10 @@ pub(crate) async fn serve(
             let place = Arc::clone(&connections).acquire_owned().await;
             (place, listener.accept().await)
         };
-        let (place, stream) = tokio::select! {
+        let (place, (stream, peer)) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = accepted => match accepted {
-                (Ok(place), Ok((stream, _))) => (place, stream),
+                (Ok(place), Ok((stream, peer))) => (place, (stream, peer)),
                 (_, Err(error)) => {
                     tracing::warn!(%error, "a connection was not accepted");
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -110,17 +112,20 @@ pub(crate) async fn serve(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps its delay");
         }
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.read_timeout)
-            .serve_connection(
-                TokioIo::new(stream),
-                TowerToHyperService::new(router.clone()),
-            );
-        let connection = graceful.watch(connection);
+        let watcher = graceful.watcher();
+        let router = router.clone();
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = connection.await {
+            let router = if own_user_only && !is_own_users(&stream, peer).await {
+                Router::new().fallback(operations::refuse_other_user)
+            } else {
+                router
+            };
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(limits.read_timeout)
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+            if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%error, "a connection ended early");
             }
         });
@@ -132,6 +137,16 @@ pub(crate) async fn serve(
     {
         tracing::debug!("connections were cut because their requests did not end");
     }
+}
+
+/// Asks the kernel whose program is at the other end, on a thread that may wait for the answer.
+async fn is_own_users(stream: &TcpStream, peer: SocketAddr) -> bool {
+    let Ok(local) = stream.local_addr() else {
+        return false;
+    };
+    tokio::task::spawn_blocking(move || is_own_user(peer, local))
+        .await
+        .unwrap_or(false)
 }
 
 impl Guard {

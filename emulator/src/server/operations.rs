@@ -36,6 +36,15 @@ pub(super) async fn handle(State(server): State<Server>, request: Request) -> Re
     response
 }
 
+/// Answers the programs of another user, where only this one's are served.
+pub(super) async fn refuse_other_user() -> Response {
+    let error = ApiError::new(
+        ApiErrorKind::AccessDenied,
+        "This service serves the user who started it, and no other",
+    );
+    respond::error(&error, "")
+}
+
 async fn route(server: &Server, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     server.guard.check(&parts.headers)?;
