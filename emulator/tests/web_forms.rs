@@ -205,3 +205,40 @@ async fn forms_are_bounded() {
     let answer = world.send(STOP, &token, &[("reason", &huge)]).await;
     assert_eq!(answer.status, 413);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_to_the_page_makes_it_fail() {
+    use proptest::strategy::{Strategy as _, ValueTree as _};
+    use proptest::test_runner::TestRunner;
+
+    let (world, _, token) = waiting().await;
+    let mut runner = TestRunner::default();
+    let mut text = |pattern: &'static str| {
+        let strategy = proptest::string::string_regex(pattern).unwrap();
+        strategy.new_tree(&mut runner).unwrap().current()
+    };
+    for n in 0..300 {
+        let (a, b) = (text("[!-~é]{0,12}"), text("[0-9.-]{0,24}"));
+        let query = format!(
+            "?{}={}&before={b}&after={b}&{}",
+            support::raw::encode(&a),
+            support::raw::encode(&b),
+            text("[%a-f0-9=&+;]{0,20}")
+        );
+        let segment = support::raw::encode(&a);
+        let path = match n % 6 {
+            0 => format!("/{query}"),
+            1 => format!("{PATH}{query}"),
+            2 => format!("{PATH}/events/{b}"),
+            3 => format!("/executions/{segment}/{b}{query}"),
+            4 => format!("/assets/{segment}"),
+            _ => format!("{PATH}/callbacks/{segment}/{b}"),
+        };
+        let answer = if n % 6 == 5 {
+            world.send(&path, &token, &[(&segment, &b)]).await
+        } else {
+            world.get(&path).await
+        };
+        assert!(answer.status < 500, "{path}: {}", answer.status);
+    }
+}
