@@ -52,10 +52,10 @@ export class Serve {
     this.child = null;
   }
 
-  // Stops every execution, so that no job is left, and then the service.
+  // Stops every execution, so that no job is left, not even of those that were completed by hand; and then the service.
   async end() {
     if (this.child) {
-      for (const name of await this.open()) await this.longhaul("stop", name);
+      for (const name of await this.names()) await this.longhaul("stop", name);
       await this.stop();
     }
     rmSync(this.folder, { recursive: true, force: true });
@@ -69,8 +69,8 @@ export class Serve {
     return text;
   }
 
-  async open() {
-    const lines = await this.longhaul("ps", "--json");
+  async names() {
+    const lines = await this.longhaul("ps", "--all", "--json");
     return lines.split("\n").filter(Boolean).map((line) => JSON.parse(line).name);
   }
 

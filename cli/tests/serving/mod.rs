@@ -10,7 +10,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ use crate::support::{LONGEST, World, kill};
 /// A `longhaul serve` that is up.
 pub struct Serve {
     child: Option<Child>,
+    state: PathBuf,
     pub url: String,
 }
 
@@ -42,6 +44,7 @@ impl Serve {
                 let url = found["url"].as_str().unwrap().to_owned();
                 return Self {
                     child: Some(child),
+                    state: world.state(),
                     url,
                 };
             }
@@ -134,10 +137,22 @@ impl Serve {
 
 impl Drop for Serve {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
+        let Some(child) = &mut self.child else { return };
+        // Jobs outlive the service, so they are stopped first: those of executions that were completed from outside, too.
+        let ask = |words: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+            command.args(words).env("LONGHAUL_STATE", &self.state);
+            command.output().map(|output| output.stdout)
+        };
+        let list = ask(&["ps", "--all", "--json"]).unwrap_or_default();
+        for line in String::from_utf8_lossy(&list).lines() {
+            let execution: Value = serde_json::from_str(line).unwrap_or_default();
+            if let Some(arn) = execution["arn"].as_str() {
+                let _ = ask(&["stop", arn]);
+            }
         }
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
