@@ -38,7 +38,7 @@ pub(crate) enum Ended {
 /// One attempt of one job.
 pub(crate) struct Attempt<'a> {
     pub(crate) ctx: &'a DurableContext,
-    pub(crate) spec: &'a JobSpec,
+    pub(crate) spec: &'a Arc<JobSpec>,
     pub(crate) backend: &'a Arc<dyn ComputeBackend>,
     /// The heartbeat timeout where the spec does not say.
     pub(crate) heartbeat: Option<Duration>,
@@ -64,7 +64,7 @@ impl Attempt<'_> {
         let start = Start {
             backend: Arc::clone(self.backend),
             store: self.store.map(Arc::clone),
-            spec: self.spec.clone(),
+            spec: Arc::clone(self.spec),
             execution: self.execution.clone(),
             number: self.number,
             heartbeat,
@@ -179,7 +179,8 @@ impl Attempt<'_> {
 struct Start {
     backend: Arc<dyn ComputeBackend>,
     store: Option<Arc<dyn PayloadStore>>,
-    spec: JobSpec,
+    /// Shared, so that a replay, which starts nothing, copies nothing.
+    spec: Arc<JobSpec>,
     execution: ExecutionId,
     number: u32,
     heartbeat: Option<Duration>,
@@ -187,8 +188,13 @@ struct Start {
 
 impl Start {
     async fn run(self, token: &CallbackToken, tries: u32) -> Result<JobHandle, StepFailure> {
-        let mut job =
-            Job::new(self.spec, self.execution, self.number, token).with_heartbeat(self.heartbeat);
+        let mut job = Job::new(
+            Arc::unwrap_or_clone(self.spec),
+            self.execution,
+            self.number,
+            token,
+        )
+        .with_heartbeat(self.heartbeat);
         if let Some(store) = &self.store {
             job = job.with_payload_store(store.base());
         }

@@ -17,21 +17,17 @@ pub(crate) fn merge(seen: JobFailure, status: JobStatus) -> JobFailure {
         return known;
     }
     let state = match status.state {
-        JobState::Pending => Some("the platform says that it has not started yet"),
-        JobState::Running => Some("the platform says that it is still running"),
-        JobState::Stopping => Some("the platform says that it is stopping"),
-        JobState::Ended => Some("the platform says that it has ended"),
-        _ => Some("the platform does not know it"),
+        JobState::Pending => "the platform says that it has not started yet",
+        JobState::Running => "the platform says that it is still running",
+        JobState::Stopping => "the platform says that it is stopping",
+        JobState::Ended => "the platform says that it has ended",
+        _ => "the platform does not know it",
     };
     let mut failure = seen;
     failure.exit_code = failure.exit_code.or(status.exit_code);
     failure.signal = failure.signal.or(status.signal);
     failure.logs = failure.logs.or(status.logs);
-    match (status.reason, state) {
-        (Some(reason), _) => add_reason(failure, reason),
-        (None, Some(state)) => add_reason(failure, state.to_owned()),
-        (None, None) => failure,
-    }
+    add_reason(failure, status.reason.unwrap_or_else(|| state.to_owned()))
 }
 
 pub(crate) fn add_reason(mut failure: JobFailure, text: String) -> JobFailure {

@@ -138,6 +138,7 @@ impl JobRunner {
             job: job.name.clone(),
             source,
         })?;
+        let job = Arc::new(job);
         let execution = ExecutionId::from_arn(ctx.execution_arn());
         let mut attempt = 1;
         loop {
