@@ -134,6 +134,7 @@ impl Local {
         let service = Service::start(
             ServiceConfig::new(state.run(execution))
                 .region(REGION)
+                .own_user_only()
                 .function(function),
         )
         .await
