@@ -1,5 +1,6 @@
 //! A durable function for the tests, as it would be deployed: the event says what it shall do.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use aws_durable_execution_sdk as durable;
@@ -11,7 +12,7 @@ async fn handler(event: Value, ctx: DurableContext) -> Result<Value, BoxError> {
         "echo" => Ok(event),
         "greet" => greet(&event, &ctx).await,
         "callback" => callback(&event, &ctx).await,
-        "retry" => retry(&ctx).await,
+        "retry" => retry(&event, &ctx).await,
         "fail" => Err("told to fail".into()),
         "invoke" => {
             let target = event["target"].as_str().unwrap_or_default().to_owned();
@@ -82,13 +83,21 @@ async fn handler(event: Value, ctx: DurableContext) -> Result<Value, BoxError> {
 async fn greet(event: &Value, ctx: &DurableContext) -> Result<Value, BoxError> {
     let name = event["name"].as_str().unwrap_or("world").to_owned();
     println!("greeting {name}");
+    let journal = Journal::of(event);
     let name: String = ctx
-        .step(move |_| async move { Ok(name) })
+        .step(move |step| async move {
+            journal.note("fetch-name", step.attempt())?;
+            Ok(name)
+        })
         .name("fetch-name")
         .await?;
     ctx.wait(Duration::from_secs(1)).name("cooldown").await?;
+    let journal = Journal::of(event);
     let greeting: String = ctx
-        .step(move |_| async move { Ok(format!("hello, {name}")) })
+        .step(move |step| async move {
+            journal.note("format", step.attempt())?;
+            Ok(format!("hello, {name}"))
+        })
         .name("format")
         .await?;
     Ok(json!(greeting))
@@ -106,13 +115,18 @@ async fn callback(event: &Value, ctx: &DurableContext) -> Result<Value, BoxError
     Ok(callback.result().await?)
 }
 
-async fn retry(ctx: &DurableContext) -> Result<Value, BoxError> {
+async fn retry(event: &Value, ctx: &DurableContext) -> Result<Value, BoxError> {
+    let journal = Journal::of(event);
     let attempt: u32 = ctx
-        .step(|step| async move {
-            if step.attempt() < 3 {
-                Err("not yet".into())
-            } else {
-                Ok(step.attempt())
+        .step(move |step| {
+            let journal = journal.clone();
+            async move {
+                journal.note("flaky", step.attempt())?;
+                if step.attempt() < 3 {
+                    Err("not yet".into())
+                } else {
+                    Ok(step.attempt())
+                }
             }
         })
         .name("flaky")
@@ -123,9 +137,9 @@ async fn retry(ctx: &DurableContext) -> Result<Value, BoxError> {
     Ok(json!(attempt))
 }
 
-/// A wait, a retry, a callback with a heartbeat and a chained invocation in one execution.
+/// A wait, a retry, a callback with a heartbeat, one whose heartbeats never come and a chained invocation in one execution.
 async fn everything(event: &Value, ctx: &DurableContext) -> Result<Value, BoxError> {
-    let flaky = retry(ctx).await?;
+    let flaky = retry(event, ctx).await?;
     ctx.wait(Duration::from_secs(1)).name("pause").await?;
     let callback = ctx
         .create_callback::<Value>()
@@ -133,12 +147,43 @@ async fn everything(event: &Value, ctx: &DurableContext) -> Result<Value, BoxErr
         .heartbeat(Duration::from_secs(60))
         .await?;
     let approval = callback.result().await?;
+    let silent = ctx
+        .create_callback::<Value>()
+        .name("silent")
+        .heartbeat(Duration::from_secs(1))
+        .await?;
+    let heard = silent.result().await.is_ok();
     let target = event["target"].as_str().unwrap_or_default().to_owned();
     let other: Value = ctx
-        .invoke(target, json!({"do": "greet", "name": "you"}))
+        .invoke(
+            target,
+            json!({"do": "greet", "name": "you", "journal": event["journal"]}),
+        )
         .name("other")
         .await?;
-    Ok(json!([flaky, approval, other]))
+    Ok(json!([flaky, approval, heard, other]))
+}
+
+/// What ran, in a file that the event names: how a test sees that a step ran twice.
+#[derive(Clone)]
+struct Journal(Option<String>);
+
+impl Journal {
+    fn of(event: &Value) -> Self {
+        Self(event["journal"].as_str().map(ToOwned::to_owned))
+    }
+
+    fn note(&self, step: &str, attempt: u32) -> std::io::Result<()> {
+        let Some(path) = &self.0 else {
+            return Ok(());
+        };
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)?;
+        // In one write, so that two processes cannot mix their lines.
+        file.write_all(format!("{step} {attempt}\n").as_bytes())
+    }
 }
 
 /// Ends the process the first time: `marker` names a file that says whether it has.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_emulator::{FunctionConfig, InvocationRetry, Service, ServiceConfig};
+use rustix::process::{Signal, getpid, kill_process};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,8 +27,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if let Ok(last) = std::env::var("DIE_AFTER_COMMIT") {
         let last: u64 = last.parse()?;
+        // The writer calls this after a write is on disk and before anybody hears of it.
         config = config.on_commit(Arc::new(move |commit| {
             if commit >= last {
+                let refused = kill_process(getpid(), Signal::KILL);
+                // Not reached. Were it, the writer should not go on.
+                eprintln!("this process could not kill itself: {refused:?}");
                 std::process::abort();
             }
         }));
