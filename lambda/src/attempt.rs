@@ -39,6 +39,8 @@ pub(crate) enum Ended {
 pub(crate) struct Attempt<'a> {
     pub(crate) ctx: &'a DurableContext,
     pub(crate) spec: &'a Arc<JobSpec>,
+    /// What the job is called in the names of its operations.
+    pub(crate) label: &'a str,
     pub(crate) backend: &'a Arc<dyn ComputeBackend>,
     /// The heartbeat timeout where the spec does not say.
     pub(crate) heartbeat: Option<Duration>,
@@ -46,7 +48,24 @@ pub(crate) struct Attempt<'a> {
     pub(crate) execution: &'a ExecutionId,
     /// From 1.
     pub(crate) number: u32,
+    pub(crate) together: &'a dyn Together,
 }
+
+/// What a job is told of, and tells, the jobs that it is run together with. One that is run alone
+/// is told nothing: `()`.
+pub(crate) trait Together: Send + Sync {
+    /// Whether another attempt may be made.
+    fn goes_on(&self) -> bool {
+        true
+    }
+
+    /// The job was started, now or before this replay.
+    fn started(&self, handle: &JobHandle) {
+        let _ = handle;
+    }
+}
+
+impl Together for () {}
 
 impl Attempt<'_> {
     pub(crate) async fn run(&self) -> Result<Ended, RunError> {
@@ -56,8 +75,8 @@ impl Attempt<'_> {
             .or(self.heartbeat.filter(|h| *h < self.spec.timeout))
             .filter(|h| !h.is_zero());
         let options = CallbackOptions {
-            callback_name: operations::callback(&self.spec.name, self.number),
-            submit_name: operations::start(&self.spec.name, self.number),
+            callback_name: operations::callback(self.label, self.number),
+            submit_name: operations::start(self.label, self.number),
             timeout: Some(self.spec.timeout),
             heartbeat,
         };
@@ -69,9 +88,12 @@ impl Attempt<'_> {
             number: self.number,
             heartbeat,
         };
-        let waited = durable::wait_for_callback(self.ctx, options, async move |token, tries| {
-            start.run(&token, tries).await
-        })
+        let waited = durable::wait_noting(
+            self.ctx,
+            options,
+            async move |token, tries| start.run(&token, tries).await,
+            |handle| self.together.started(handle),
+        )
         .await;
         match waited {
             Ok(completed) => Ok(Ended::Succeeded(completed)),
@@ -132,12 +154,11 @@ impl Attempt<'_> {
         handle: &JobHandle,
         seen: JobFailure,
     ) -> Result<JobFailure, RunError> {
-        let name = &self.spec.name;
         let backend = Arc::clone(self.backend);
         let job = handle.clone();
         let status = durable::step(
             self.ctx,
-            operations::describe(name, self.number),
+            operations::describe(self.label, self.number),
             async move |_| backend.describe(&job).await.map_err(|e| step_failure(&e)),
         )
         .await
@@ -147,7 +168,7 @@ impl Attempt<'_> {
         let job = handle.clone();
         let cancelled: Result<CancelOutcome, _> = durable::step(
             self.ctx,
-            operations::cancel(name, self.number),
+            operations::cancel(self.label, self.number),
             async move |_| {
                 backend
                     .cancel(&job, NOBODY_LISTENS)
@@ -240,7 +261,7 @@ fn payload_failure(error: &PayloadError) -> StepFailure {
     }
 }
 
-fn step_failure(error: &BackendError) -> StepFailure {
+pub(crate) fn step_failure(error: &BackendError) -> StepFailure {
     StepFailure {
         error_type: backend_error_type(error.kind()),
         message: error.full_message(),

@@ -21,6 +21,8 @@ use serde::{Deserialize, Serialize};
 
 pub use sdk::{BoxError, DurableContext};
 
+pub(crate) mod fan_out;
+mod news;
 pub(crate) mod serve;
 
 /// How often a submit, a describe or a cancel is tried before its last error is taken for final.
@@ -166,6 +168,22 @@ where
     F: FnOnce(CallbackToken, u32) -> Fut + Send + 'static,
     Fut: Future<Output = Result<H, StepFailure>> + Send + 'static,
 {
+    wait_noting(ctx, options, submit, |_| ()).await
+}
+
+/// [`wait_for_callback`], which tells `noted` what the submit returned before it suspends: on
+/// every replay, for it is of this process's memory.
+pub(crate) async fn wait_noting<H, F, Fut>(
+    ctx: &DurableContext,
+    options: CallbackOptions,
+    submit: F,
+    noted: impl FnOnce(&H),
+) -> Result<Completed<H>, CallbackError<H>>
+where
+    H: Serialize + DeserializeOwned + Send + 'static,
+    F: FnOnce(CallbackToken, u32) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<H, StepFailure>> + Send + 'static,
+{
     let mut create = ctx
         .create_callback::<String>()
         .name(options.callback_name)
@@ -203,6 +221,7 @@ where
         }
     };
 
+    noted(&handle);
     match callback.result().await {
         Ok(payload) => Ok(Completed {
             handle,

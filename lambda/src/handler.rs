@@ -52,9 +52,7 @@ impl Handler {
                 message: full_message(&error),
                 data: None,
             })?;
-        self.run(&ctx, job)
-            .await
-            .map_err(|error| execution_error(&error))
+        self.run(&ctx, job).await.map_err(execution_error)
     }
 
     /// The result of `job`, or where it is: an execution cannot return as much as a payload store
@@ -69,18 +67,15 @@ impl Handler {
                 path: ".".to_owned(),
                 source,
             }),
-            None => Ok(self.runner.read(&name, report).await?.result),
+            None => Ok(self.runner.read(report).await?.result),
         }
     }
 }
 
-fn execution_error(error: &RunError) -> ExecutionError {
-    tracing::error!(error_type = error.error_type(), error = %full_message(error), "the execution fails");
-    ExecutionError {
-        error_type: error.error_type().to_owned(),
-        message: error.error_message(),
-        data: error.error_data(),
-    }
+fn execution_error(error: RunError) -> ExecutionError {
+    let error_type = error.error_type();
+    tracing::error!(error_type, error = %full_message(&error), "the execution fails");
+    error.into()
 }
 
 /// Serves invocations over the Lambda Runtime API until the process is ended.

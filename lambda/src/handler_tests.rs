@@ -1,102 +1,26 @@
 //! Tests of the handler with a mocked backend, over the embedded durable service.
 
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use aws_sdk_lambda::Client;
-use aws_sdk_lambda::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::ErrorObject;
-use bytes::Bytes;
-use lambda_runtime::{Context, LambdaEvent};
 use longhaul_core::{
     CallbackToken, CancelOutcome, FailureClass, JobFailure, JobHandle, JobName, JobState,
     JobStatus, MockComputeBackend,
 };
-use longhaul_emulator::{
-    FunctionConfig, Invocation, InvocationError, InvocationHandler, Outcome, Service,
-    ServiceConfig, StartExecution,
-};
+use longhaul_emulator::Outcome;
 use serde_json::json;
 
 use super::*;
-use crate::durable::serve::{Answer, service};
+use crate::testing::Setup;
 
-type Serve = Arc<dyn Fn(Value, Context) -> Answer + Send + Sync>;
-
-/// The function: built once the service is there for its client to talk to.
-#[derive(Clone, Default)]
-struct Function(Arc<OnceLock<Serve>>);
-
-#[async_trait]
-impl InvocationHandler for Function {
-    async fn invoke(&self, invocation: Invocation) -> Result<Bytes, InvocationError> {
-        let mut context = Context::default();
-        context.request_id = invocation.request_id.clone();
-        let event = serde_json::from_slice(&invocation.event).unwrap();
-        let answer = self.0.get().unwrap()(event, context).await;
-        answer
-            .map(|answer| answer.to_string().into())
-            .map_err(|error| InvocationError::new("Failed", error.to_string()))
-    }
-}
-
-struct Setup {
-    service: Service,
-    client: Client,
-    _state: tempfile::TempDir,
-}
-
-impl Setup {
-    async fn new(handler: Handler) -> Self {
-        let state = tempfile::tempdir().unwrap();
-        let function = Function::default();
-        let config = ServiceConfig::new(state.path())
-            .function(FunctionConfig::handler("jobs", Arc::new(function.clone())));
-        let service = Service::start(config).await.unwrap();
-        let client = Client::from_conf(
-            aws_sdk_lambda::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::new("us-east-1"))
-                .endpoint_url(service.url())
-                .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-                .build(),
-        );
-        let serve = serve(handler, client.clone());
-        assert!(function.0.set(serve).is_ok());
-        Self {
-            service,
-            client,
-            _state: state,
-        }
-    }
-
-    /// Runs the function to its end with `event`.
-    async fn run(&self, event: Value) -> Outcome {
-        let request = StartExecution::new("jobs:$LATEST", event.to_string());
-        let api = self.service.api();
-        let started = api.start_execution(request).await.unwrap();
-        tokio::time::timeout(Duration::from_secs(60), api.wait(&started.arn))
-            .await
-            .unwrap()
-            .unwrap()
-    }
-}
-
-fn serve(handler: Handler, client: Client) -> Serve {
-    let serve = service(
-        move |event, ctx| {
-            let handler = handler.clone();
-            async move { handler.handle(event, ctx).await }
-        },
-        client,
-    )
-    .unwrap();
-    Arc::new(move |event, context| {
-        let payload = serde_json::from_value(event).unwrap();
-        serve(LambdaEvent::new(payload, context))
-    })
+async fn set_up(handler: Handler) -> Setup {
+    let handle = move |event, ctx| {
+        let handler = handler.clone();
+        async move { handler.handle(event, ctx).await }
+    };
+    Setup::new(handle, |config| config).await
 }
 
 fn mock() -> MockComputeBackend {
@@ -150,7 +74,7 @@ fn failure(outcome: Outcome) -> (String, String, Option<String>, bool) {
 #[tokio::test]
 async fn a_result_is_passed_on_as_the_job_wrote_it() {
     let tokens = Arc::default();
-    let setup = Setup::new(handler(starting(&tokens))).await;
+    let setup = set_up(handler(starting(&tokens))).await;
     let complete = async {
         let send = setup.client.send_durable_execution_callback_success();
         let result = Blob::new(r#"{"z": 1.50, "a": [1e3]}"#);
@@ -169,7 +93,7 @@ async fn a_result_is_passed_on_as_the_job_wrote_it() {
 #[tokio::test]
 async fn a_failure_that_the_worker_reports_is_the_executions() {
     let tokens = Arc::default();
-    let setup = Setup::new(handler(starting(&tokens))).await;
+    let setup = set_up(handler(starting(&tokens))).await;
     let reported = JobFailure::new(FailureClass::Failed)
         .with_message("disk on fire")
         .with_exit_code(3)
@@ -209,7 +133,7 @@ async fn silence_is_explained_by_the_platform_and_the_job_cancelled_once() {
         assert_eq!(*job, JobHandle::new("mock", "job-1"));
         Ok(CancelOutcome::AlreadyEnded)
     });
-    let setup = Setup::new(handler(backend)).await;
+    let setup = set_up(handler(backend)).await;
     let job = json!({"name": "a", "command": ["x"], "timeout": "60s", "heartbeat": "1s"});
     let (error_type, message, data, stack) = failure(setup.run(job).await);
     assert_eq!(error_type, "Longhaul.OutOfMemory");
@@ -224,7 +148,7 @@ async fn silence_is_explained_by_the_platform_and_the_job_cancelled_once() {
 async fn an_event_that_no_job_can_be_made_of_fails_the_execution_and_starts_nothing() {
     let mut backend = mock();
     backend.expect_start().never();
-    let setup = Setup::new(handler(backend)).await;
+    let setup = set_up(handler(backend)).await;
     let (error_type, message, ..) = failure(setup.run(json!(["a list"])).await);
     assert_eq!(error_type, "Longhaul.InvalidEvent");
     assert!(message.contains("an array, not an object"), "{message}");
@@ -245,7 +169,7 @@ async fn a_start_that_is_refused_fails_the_execution_with_the_backends_words() {
         ))
     });
     backend.expect_cancel().never();
-    let setup = Setup::new(handler(backend)).await;
+    let setup = set_up(handler(backend)).await;
     let (error_type, message, ..) = failure(setup.run(json!({})).await);
     assert_eq!(error_type, "Longhaul.Backend.Denied");
     assert!(message.contains("ecs:RunTask"), "{message}");

@@ -21,11 +21,14 @@
 //! store that [`Config`] names. `s3`: that store may be on S3.
 
 mod attempt;
+mod attempts;
 pub mod config;
 pub mod durable;
 mod error;
 pub mod event;
 mod explain;
+mod fan_out;
+pub mod function;
 pub mod handler;
 mod log;
 mod operations;
@@ -33,10 +36,14 @@ mod operations;
 pub mod reconciler;
 mod runner;
 mod stored;
+#[cfg(test)]
+mod testing;
 
 pub use config::{Config, ConfigError};
 pub use durable::DurableContext;
+pub use durable::serve::ExecutionError;
 pub use error::RunError;
+pub use fan_out::{Completion, FanOutReport, JobEnd, MAX_JOBS, NotMet, RunAllError, RunAllOptions};
 pub use operations::started_handle;
 pub use runner::{JobReport, JobRunner};
 pub use stored::{MAX_EXECUTION_RESULT, StoredResult};

@@ -3,29 +3,58 @@
 
 use longhaul_core::{JobHandle, JobName};
 
+/// What a job is called in the names of its operations: `render`, or `render[7]` for one of several
+/// that are run together, which may share a name.
+pub(crate) fn label(job: &JobName, index: Option<usize>) -> String {
+    match index {
+        Some(index) => format!("{job}[{index}]"),
+        None => job.to_string(),
+    }
+}
+
 /// The callback that a job completes.
-pub(crate) fn callback(job: &JobName, attempt: u32) -> String {
-    named("callback", job, attempt)
+pub(crate) fn callback(label: &str, attempt: u32) -> String {
+    named("callback", label, attempt)
 }
 
 /// The step that starts a job.
-pub(crate) fn start(job: &JobName, attempt: u32) -> String {
-    named("start", job, attempt)
+pub(crate) fn start(label: &str, attempt: u32) -> String {
+    named("start", label, attempt)
 }
 
 /// The step that asks the platform why a job is silent.
-pub(crate) fn describe(job: &JobName, attempt: u32) -> String {
-    named("describe", job, attempt)
+pub(crate) fn describe(label: &str, attempt: u32) -> String {
+    named("describe", label, attempt)
 }
 
 /// The step that stops a job.
-pub(crate) fn cancel(job: &JobName, attempt: u32) -> String {
-    named("cancel", job, attempt)
+pub(crate) fn cancel(label: &str, attempt: u32) -> String {
+    named("cancel", label, attempt)
 }
 
 /// The wait before another attempt.
-pub(crate) fn backoff(job: &JobName, attempt: u32) -> String {
-    named("backoff", job, attempt)
+pub(crate) fn backoff(label: &str, attempt: u32) -> String {
+    named("backoff", label, attempt)
+}
+
+/// The context that holds all the jobs of a fan-out.
+pub(crate) fn fan_out(name: &JobName) -> String {
+    format!("fan-out {name}")
+}
+
+/// The context of some jobs of a fan-out, which run one after the other: those from `first` to
+/// `last`, counted from 0.
+pub(crate) fn group(name: &JobName, first: usize, last: usize) -> String {
+    if first == last {
+        format!("{name}[{first}]")
+    } else {
+        format!("{name}[{first}-{last}]")
+    }
+}
+
+/// The step that stops what is left of a fan-out that ended early.
+pub(crate) fn stop_rest(name: &JobName) -> String {
+    format!("stop-rest {name}")
 }
 
 /// The handle that a start recorded, where a step of this name with this payload is one: for
@@ -36,11 +65,11 @@ pub fn started_handle(step_name: &str, payload: &str) -> Option<JobHandle> {
     crate::durable::recorded(payload)
 }
 
-fn named(what: &str, job: &JobName, attempt: u32) -> String {
+fn named(what: &str, label: &str, attempt: u32) -> String {
     if attempt == 1 {
-        format!("{what} {job}")
+        format!("{what} {label}")
     } else {
-        format!("{what} {job} #{attempt}")
+        format!("{what} {label} #{attempt}")
     }
 }
 
@@ -51,12 +80,18 @@ mod tests {
     #[test]
     fn the_names_are_what_running_executions_have() {
         let job = JobName::new("render").unwrap();
-        assert_eq!(callback(&job, 1), "callback render");
-        assert_eq!(start(&job, 1), "start render");
-        assert_eq!(start(&job, 2), "start render #2");
-        assert_eq!(describe(&job, 1), "describe render");
-        assert_eq!(cancel(&job, 3), "cancel render #3");
-        assert_eq!(backoff(&job, 1), "backoff render");
+        let one = label(&job, None);
+        assert_eq!(callback(&one, 1), "callback render");
+        assert_eq!(start(&one, 1), "start render");
+        assert_eq!(start(&one, 2), "start render #2");
+        assert_eq!(describe(&one, 1), "describe render");
+        assert_eq!(cancel(&one, 3), "cancel render #3");
+        assert_eq!(backoff(&one, 1), "backoff render");
+        assert_eq!(start(&label(&job, Some(7)), 2), "start render[7] #2");
+        assert_eq!(fan_out(&job), "fan-out render");
+        assert_eq!(group(&job, 3, 3), "render[3]");
+        assert_eq!(group(&job, 3, 4), "render[3-4]");
+        assert_eq!(stop_rest(&job), "stop-rest render");
     }
 
     #[test]

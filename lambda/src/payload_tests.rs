@@ -140,11 +140,12 @@ async fn without_a_store_a_job_that_is_too_large_is_refused() {
 fn receive(
     runtime: &tokio::runtime::Runtime,
     runner: &JobRunner,
-    completed: Completed<JobHandle>,
+    completed: crate::durable::Completed<JobHandle>,
 ) -> Result<Value, RunError> {
     let name = spec().name;
-    let report = unread(&name, &ExecutionId::from_arn("arn"), 1, completed)?;
-    Ok(runtime.block_on(runner.read(&name, report))?.result)
+    let report =
+        crate::attempts::unread(&name, &ExecutionId::from_arn("arn"), 1, completed)?.report;
+    Ok(runtime.block_on(runner.read(report))?.result)
 }
 
 #[test]
@@ -167,7 +168,7 @@ fn a_reference_is_followed_only_to_this_attempts_result() {
             .unwrap()
     };
     let receive = |uri: PayloadUri| {
-        let completed = Completed {
+        let completed = crate::durable::Completed {
             handle: JobHandle::new("mock", "1"),
             token: token.clone(),
             payload: CallbackResult::Reference(uri).encode(),
@@ -198,7 +199,7 @@ fn a_result_that_is_gone_from_the_store_is_an_error_of_its_own() {
     );
     let uri = runtime.block_on(store.put(&key, b"1".to_vec())).unwrap();
     store.0.lock().unwrap().clear();
-    let completed = Completed {
+    let completed = crate::durable::Completed {
         handle: JobHandle::new("mock", "1"),
         token,
         payload: CallbackResult::Reference(uri).encode(),

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use longhaul_core::{
     BackendError, BackendErrorKind, CallbackResult, CancelOutcome, ComputeBackend, ExecutionId,
-    JobHandle, JobName, JobSpec, PayloadError, PayloadStore, payload,
+    JobHandle, JobName, JobSpec, PayloadError, PayloadStore,
 };
 use serde::de::DeserializeOwned;
 
-use crate::attempt::{Attempt, Ended};
-use crate::durable::{self, Completed, DurableContext};
+use crate::durable::DurableContext;
 use crate::error::RunError;
 use crate::{operations, stored};
 
@@ -21,17 +20,47 @@ use crate::{operations, stored};
 pub struct JobReport<T> {
     /// What the job returned.
     pub result: T,
+    /// The job's name.
+    pub job: JobName,
     /// The attempt that returned it.
     pub handle: JobHandle,
     /// How many attempts were made, from 1.
     pub attempts: u32,
 }
 
+impl JobReport<CallbackResult> {
+    /// The report with its result read as a `T`. `stored` is the text of a result that is in the
+    /// payload store.
+    pub(crate) fn read_as<T: DeserializeOwned>(
+        self,
+        stored: Result<Option<String>, PayloadError>,
+    ) -> Result<JobReport<T>, RunError> {
+        let Self {
+            result,
+            job,
+            handle,
+            attempts,
+        } = self;
+        let text = match (stored, result) {
+            (Ok(Some(text)), _) | (Ok(None), CallbackResult::Inline(text)) => text,
+            (Ok(None), CallbackResult::Reference(uri)) => uri.location(),
+            (Err(error), _) => return Err(payload_error(&job, handle, error)),
+        };
+        let result = decode(&job, &handle, &text)?;
+        Ok(JobReport {
+            result,
+            job,
+            handle,
+            attempts,
+        })
+    }
+}
+
 /// One backend and what the runner assumes of it.
 #[derive(Debug, Clone)]
-struct Enabled {
-    backend: Arc<dyn ComputeBackend>,
-    heartbeat: Option<Duration>,
+pub(crate) struct Enabled {
+    pub(crate) backend: Arc<dyn ComputeBackend>,
+    pub(crate) heartbeat: Option<Duration>,
 }
 
 /// Runs jobs from a durable function.
@@ -52,7 +81,7 @@ struct Enabled {
 pub struct JobRunner {
     default: String,
     enabled: Arc<BTreeMap<String, Enabled>>,
-    store: Option<Arc<dyn PayloadStore>>,
+    pub(crate) store: Option<Arc<dyn PayloadStore>>,
 }
 
 impl JobRunner {
@@ -116,9 +145,8 @@ impl JobRunner {
         ctx: &DurableContext,
         job: JobSpec,
     ) -> Result<JobReport<T>, RunError> {
-        let name = job.name.clone();
         let report = self.run_unread(ctx, job).await?;
-        self.read(&name, report).await
+        self.read(report).await
     }
 
     /// Like [`run`](Self::run), but leaves a result that is in the payload store there: for a
@@ -133,59 +161,10 @@ impl JobRunner {
         ctx: &DurableContext,
         job: JobSpec,
     ) -> Result<JobReport<CallbackResult>, RunError> {
-        let enabled = self.choose(&job)?;
-        job.validate().map_err(|source| RunError::InvalidJob {
-            job: job.name.clone(),
-            source,
-        })?;
-        let job = Arc::new(job);
-        let execution = ExecutionId::from_arn(ctx.execution_arn());
-        let mut attempt = 1;
-        loop {
-            let one = Attempt {
-                ctx,
-                spec: &job,
-                backend: &enabled.backend,
-                heartbeat: enabled.heartbeat,
-                store: self.store.as_ref(),
-                execution: &execution,
-                number: attempt,
-            };
-            let delay = match one.run().await? {
-                Ended::Succeeded(completed) => {
-                    return unread(&job.name, &execution, attempt, completed);
-                }
-                Ended::Failed(handle, failure) => {
-                    let delay = job.retry.delay_after(attempt, failure.class);
-                    delay.ok_or_else(|| RunError::Failed {
-                        job: job.name.clone(),
-                        handle,
-                        attempts: attempt,
-                        source: Box::new(failure),
-                    })?
-                }
-                Ended::NotStarted {
-                    error_type,
-                    message,
-                    anew,
-                } => {
-                    let delay = job.retry.delay(attempt).filter(|_| anew);
-                    delay.ok_or_else(|| RunError::NotStarted {
-                        job: job.name.clone(),
-                        error_type,
-                        message,
-                    })?
-                }
-            };
-            tracing::info!(job = %job.name, attempt, ?delay, "the job is tried again");
-            durable::wait(ctx, operations::backoff(&job.name, attempt), delay)
-                .await
-                .map_err(|source| RunError::Durable {
-                    job: job.name.clone(),
-                    source,
-                })?;
-            attempt += 1;
-        }
+        self.check(&job)?;
+        let label = operations::label(&job.name, None);
+        let unread = self.attempts(ctx, &Arc::new(job), &label, &()).await?;
+        Ok(unread.report)
     }
 
     /// Reads what [`run_unread`](Self::run_unread) left unread. A result in the payload store is
@@ -193,29 +172,15 @@ impl JobRunner {
     /// break the limit that it was meant to keep.
     pub(crate) async fn read<T: DeserializeOwned>(
         &self,
-        job: &JobName,
         report: JobReport<CallbackResult>,
     ) -> Result<JobReport<T>, RunError> {
-        let JobReport {
-            result,
-            handle,
-            attempts,
-        } = report;
-        let text = match result {
-            CallbackResult::Inline(text) => text,
+        let text = match &report.result {
+            CallbackResult::Inline(_) => Ok(None),
             CallbackResult::Reference(uri) => {
-                match stored::read(self.store.as_deref(), &uri).await {
-                    Ok(text) => text,
-                    Err(error) => return Err(payload_error(job, handle, error)),
-                }
+                stored::read(self.store.as_deref(), uri).await.map(Some)
             }
         };
-        let result = decode(job, &handle, &text)?;
-        Ok(JobReport {
-            result,
-            handle,
-            attempts,
-        })
+        report.read_as(text)
     }
 
     /// Stops every job of `execution` that may still run, on every enabled backend that can list
@@ -249,7 +214,16 @@ impl JobRunner {
         }
     }
 
-    fn choose(&self, job: &JobSpec) -> Result<&Enabled, RunError> {
+    /// Whether the job can run here at all.
+    pub(crate) fn check(&self, job: &JobSpec) -> Result<(), RunError> {
+        self.choose(job)?;
+        job.validate().map_err(|source| RunError::InvalidJob {
+            job: job.name.clone(),
+            source,
+        })
+    }
+
+    pub(crate) fn choose(&self, job: &JobSpec) -> Result<&Enabled, RunError> {
         let wanted = job.backend.as_deref().unwrap_or(&self.default);
         self.enabled
             .get(wanted)
@@ -261,34 +235,7 @@ impl JobRunner {
     }
 }
 
-/// The report of an attempt that succeeded.
-fn unread(
-    job: &JobName,
-    execution: &ExecutionId,
-    attempts: u32,
-    completed: Completed<JobHandle>,
-) -> Result<JobReport<CallbackResult>, RunError> {
-    let Completed {
-        handle,
-        token,
-        payload,
-    } = completed;
-    let result = if CallbackResult::is_reference(&payload) {
-        match payload::decode_result(execution, &token.start_key(), &payload) {
-            Ok(result) => result,
-            Err(error) => return Err(payload_error(job, handle, error)),
-        }
-    } else {
-        CallbackResult::Inline(payload)
-    };
-    Ok(JobReport {
-        result,
-        handle,
-        attempts,
-    })
-}
-
-fn payload_error(job: &JobName, handle: JobHandle, source: PayloadError) -> RunError {
+pub(crate) fn payload_error(job: &JobName, handle: JobHandle, source: PayloadError) -> RunError {
     RunError::Payload {
         job: job.clone(),
         handle,

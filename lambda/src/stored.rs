@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use longhaul_core::{CallbackResult, PayloadError, PayloadStore, PayloadUri, payload};
+use longhaul_core::{CallbackResult, PayloadError, PayloadKey, PayloadStore, PayloadUri, payload};
 use serde::{Deserialize, Serialize};
 
 /// The largest result, in bytes, that a handler returns from a durable execution: 1 MB, the limit
@@ -51,18 +51,34 @@ pub(crate) async fn read(
     store: Option<&dyn PayloadStore>,
     uri: &PayloadUri,
 ) -> Result<String, PayloadError> {
+    patiently(|| payload::get_result(store, uri)).await
+}
+
+/// Puts a result into the store, with the same patience.
+pub(crate) async fn put(
+    store: &dyn PayloadStore,
+    key: &PayloadKey,
+    result: &str,
+) -> Result<PayloadUri, PayloadError> {
+    patiently(|| store.put(key, result.as_bytes().to_vec())).await
+}
+
+async fn patiently<T, F>(attempt: impl Fn() -> F) -> Result<T, PayloadError>
+where
+    F: Future<Output = Result<T, PayloadError>>,
+{
     let mut waited = Duration::ZERO;
     let mut wait = Duration::from_secs(1);
     loop {
-        let error = match payload::get_result(store, uri).await {
-            Ok(text) => return Ok(text),
+        let error = match attempt().await {
+            Ok(done) => return Ok(done),
             Err(error) => error,
         };
         if !error.kind().is_temporary() || waited + wait > PATIENCE {
             return Err(error);
         }
         tracing::warn!(
-            ?wait, error = %error.full_message(), "a result cannot be read yet"
+            ?wait, error = %error.full_message(), "the payload store is not available yet"
         );
         tokio::time::sleep(wait).await;
         waited += wait;

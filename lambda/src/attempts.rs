@@ -1,0 +1,116 @@
+//! The attempts of one job, until one succeeds or the last has failed.
+
+use std::sync::Arc;
+
+use longhaul_core::{CallbackResult, ExecutionId, JobHandle, JobName, JobSpec, StartKey, payload};
+
+use crate::attempt::{Attempt, Ended, Together};
+use crate::durable::{self, Completed, DurableContext};
+use crate::error::RunError;
+use crate::operations;
+use crate::runner::{JobReport, JobRunner, payload_error};
+
+/// A job that succeeded, its result unread.
+pub(crate) struct Unread {
+    pub(crate) report: JobReport<CallbackResult>,
+    /// The start key of the attempt that succeeded.
+    pub(crate) start_key: StartKey,
+}
+
+impl JobRunner {
+    /// Runs a job that was [checked](Self::check). `label` is what it is called in the names of
+    /// its operations.
+    pub(crate) async fn attempts(
+        &self,
+        ctx: &DurableContext,
+        job: &Arc<JobSpec>,
+        label: &str,
+        together: &dyn Together,
+    ) -> Result<Unread, RunError> {
+        let enabled = self.choose(job)?;
+        let execution = ExecutionId::from_arn(ctx.execution_arn());
+        let mut number = 1;
+        loop {
+            let one = Attempt {
+                ctx,
+                spec: job,
+                label,
+                backend: &enabled.backend,
+                heartbeat: enabled.heartbeat,
+                store: self.store.as_ref(),
+                execution: &execution,
+                number,
+                together,
+            };
+            let delay = match one.run().await? {
+                Ended::Succeeded(completed) => {
+                    return unread(&job.name, &execution, number, completed);
+                }
+                Ended::Failed(handle, failure) => {
+                    let delay = job.retry.delay_after(number, failure.class);
+                    delay
+                        .filter(|_| together.goes_on())
+                        .ok_or_else(|| RunError::Failed {
+                            job: job.name.clone(),
+                            handle,
+                            attempts: number,
+                            source: Box::new(failure),
+                        })?
+                }
+                Ended::NotStarted {
+                    error_type,
+                    message,
+                    anew,
+                } => {
+                    let delay = job.retry.delay(number).filter(|_| anew);
+                    delay
+                        .filter(|_| together.goes_on())
+                        .ok_or_else(|| RunError::NotStarted {
+                            job: job.name.clone(),
+                            error_type,
+                            message,
+                        })?
+                }
+            };
+            tracing::info!(job = %job.name, attempt = number, ?delay, "the job is tried again");
+            durable::wait(ctx, operations::backoff(label, number), delay)
+                .await
+                .map_err(|source| RunError::Durable {
+                    job: job.name.clone(),
+                    source,
+                })?;
+            number += 1;
+        }
+    }
+}
+
+/// The report of an attempt that succeeded.
+pub(crate) fn unread(
+    job: &JobName,
+    execution: &ExecutionId,
+    attempts: u32,
+    completed: Completed<JobHandle>,
+) -> Result<Unread, RunError> {
+    let Completed {
+        handle,
+        token,
+        payload,
+    } = completed;
+    let result = if CallbackResult::is_reference(&payload) {
+        match payload::decode_result(execution, &token.start_key(), &payload) {
+            Ok(result) => result,
+            Err(error) => return Err(payload_error(job, handle, error)),
+        }
+    } else {
+        CallbackResult::Inline(payload)
+    };
+    Ok(Unread {
+        report: JobReport {
+            result,
+            job: job.clone(),
+            handle,
+            attempts,
+        },
+        start_key: token.start_key(),
+    })
+}

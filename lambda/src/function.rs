@@ -1,0 +1,165 @@
+//! A durable function of one's own: configuration, log, runtime and errors around a handler.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::durable::serve::{self, ExecutionError};
+use crate::durable::{BoxError, DurableContext};
+use crate::error::full_message;
+use crate::{Config, JobRunner, NotMet, RunAllError, RunError};
+
+/// The whole life of a durable function's process: configuration and backends from the
+/// [environment](crate::config), the log, and `handler` for every event, as often as it is
+/// replayed. Returns the exit code: 2 for a wrong configuration, 1 when serving failed.
+///
+/// What the handler returns is the execution's result. What it fails with is the execution's
+/// error, with the type, message and data of the job that failed. An event that is no `I` fails
+/// the execution with `Longhaul.InvalidEvent`. Checkpoints that many jobs write at once are sent
+/// together.
+///
+/// ```no_run
+/// use longhaul_core::{JobName, JobSpec};
+/// use longhaul_lambda::{DurableContext, ExecutionError, JobRunner, function};
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> std::process::ExitCode {
+///     function::main(render).await
+/// }
+///
+/// async fn render(scene: String, ctx: DurableContext, runner: JobRunner) -> Result<u32, ExecutionError> {
+///     let job = JobSpec::new(JobName::from_text("render")).with_command(["render"]).with_input(scene);
+///     Ok(runner.run::<u32>(&ctx, job).await?.result)
+/// }
+/// ```
+pub async fn main<H, F, I, O>(handler: H) -> ExitCode
+where
+    H: Fn(I, DurableContext, JobRunner) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<O, ExecutionError>> + Send + 'static,
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + Send + 'static,
+{
+    crate::log::init();
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match serve(config, handler).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!(
+                "error: the function cannot serve: {}",
+                full_message(&*error)
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves `handler` over the Lambda Runtime API until the process is ended.
+///
+/// The AWS client is built before the first invocation, so that none pays for it.
+///
+/// # Errors
+///
+/// When the Runtime API cannot be reached, or a backend cannot be built.
+pub async fn serve<H, F, I, O>(config: Config, handler: H) -> Result<(), BoxError>
+where
+    H: Fn(I, DurableContext, JobRunner) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<O, ExecutionError>> + Send + 'static,
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + Send + 'static,
+{
+    let sdk_config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .load()
+        .await;
+    let client = aws_sdk_lambda::Client::new(&sdk_config);
+    let runner = config.build(&sdk_config)?.runner().clone();
+    serve::run(over(runner, handler), client).await
+}
+
+/// `handler` as the SDK serves it.
+pub(crate) fn over<H, F, I, O>(
+    runner: JobRunner,
+    handler: H,
+) -> impl Fn(Value, DurableContext) -> Handled<O> + Send + Sync + 'static
+where
+    H: Fn(I, DurableContext, JobRunner) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<O, ExecutionError>> + Send + 'static,
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + Send + 'static,
+{
+    let handler = Arc::new(handler);
+    move |event, ctx| {
+        let (handler, runner) = (Arc::clone(&handler), runner.clone());
+        Box::pin(async move {
+            let event = serde_path_to_error::deserialize(event).map_err(|error| {
+                let path = error.path().to_string();
+                ExecutionError::new(
+                    "Longhaul.InvalidEvent",
+                    format!(
+                        "the event is not what this function takes, at `{path}`: {}",
+                        error.into_inner()
+                    ),
+                )
+            })?;
+            handler(event, ctx, runner).await.inspect_err(|error| {
+                tracing::error!(
+                    error_type = error.error_type,
+                    error = error.message,
+                    "the execution fails"
+                );
+            })
+        })
+    }
+}
+
+/// What a handler makes of an event.
+pub(crate) type Handled<O> =
+    std::pin::Pin<Box<dyn Future<Output = Result<O, ExecutionError>> + Send>>;
+
+impl ExecutionError {
+    /// An error of this type, without data.
+    pub fn new(error_type: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            error_type: error_type.into(),
+            message: message.into(),
+            data: None,
+        }
+    }
+}
+
+impl From<RunError> for ExecutionError {
+    fn from(error: RunError) -> Self {
+        Self {
+            error_type: error.error_type().to_owned(),
+            message: error.error_message(),
+            data: error.error_data(),
+        }
+    }
+}
+
+impl From<RunAllError> for ExecutionError {
+    fn from(error: RunAllError) -> Self {
+        Self::new(error.error_type(), error.error_message())
+    }
+}
+
+impl From<NotMet> for ExecutionError {
+    fn from(error: NotMet) -> Self {
+        Self::new("Longhaul.NotMet", error.to_string())
+    }
+}
+
+impl From<BoxError> for ExecutionError {
+    fn from(error: BoxError) -> Self {
+        Self::new("Error", full_message(&*error))
+    }
+}
