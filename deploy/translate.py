@@ -1,6 +1,6 @@
 """What CloudFormation makes of template.yaml: the SAM transform, here and without an account.
 
-    python3 deploy/translate.py [NAME=VALUE …]    # parameters; JSON on standard output
+    python3 deploy/translate.py    # JSON on standard output
 """
 
 import json
@@ -20,8 +20,9 @@ def source():
     return yaml_parse(TEMPLATE.read_text())
 
 
-def translated(parameters=None, code="s3://bucket/code.zip"):
-    """The CloudFormation template. `code` stands for what `sam deploy` uploads.
+def translated(code="s3://bucket/code.zip"):
+    """The CloudFormation template, the same whatever the parameters: they and the conditions are still to be worked out.
+    `code` stands for what `sam deploy` uploads.
 
     No managed policies are looked up in IAM: the template names none.
     """
@@ -31,8 +32,8 @@ def translated(parameters=None, code="s3://bucket/code.zip"):
             resource["Properties"]["CodeUri"] = code
     # The transform wants a region to know the partition by. Nothing is asked there.
     translator = Translator(None, Parser(), boto_session=Session(region_name="eu-west-1"))
-    return translator.translate(template, parameters or {}, get_managed_policy_map=lambda: {})
+    return translator.translate(template, {}, get_managed_policy_map=lambda: {})
 
 
 if __name__ == "__main__":
-    json.dump(translated(dict(pair.split("=", 1) for pair in sys.argv[1:])), sys.stdout, indent=1)
+    json.dump(translated(), sys.stdout, indent=1)
