@@ -33,6 +33,13 @@ async fn handler(event: Value, ctx: DurableContext) -> Result<Value, BoxError> {
                 .await?;
             Ok(json!(sum))
         }
+        "steps" => {
+            let mut total = 0;
+            for n in 0..event["count"].as_i64().unwrap_or_default() {
+                total += ctx.step(move |_| async move { Ok(n) }).await?;
+            }
+            Ok(json!(total))
+        }
         "many" => {
             let mut total = 0;
             for n in 0..event["count"].as_i64().unwrap_or_default() {

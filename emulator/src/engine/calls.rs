@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::error::{ApiError, ApiErrorKind};
 use crate::machine::{self, CallbackAction, ControlRequest, Origin, Outcome, Target};
-use crate::model::id::{is_name, mint_uuid};
+use crate::model::id::{is_name, mint_ordered_uuid, mint_uuid};
 use crate::model::{CallbackId, ErrorObject, ExecutionArn, Timestamp};
 
 use super::{Engine, Refusal};
@@ -64,8 +64,11 @@ impl Engine {
             }
         }
         let world = self.surroundings.at(now);
-        let id = mint_uuid(world.rng);
-        let name = request.name.clone().unwrap_or_else(|| mint_uuid(world.rng));
+        let id = mint_ordered_uuid(now, world.rng);
+        let name = request
+            .name
+            .clone()
+            .unwrap_or_else(|| mint_ordered_uuid(now, world.rng));
         let arn = ExecutionArn::from_parts(
             world.region,
             world.account,

@@ -181,12 +181,10 @@ fn process(engine: &mut Engine, mut batch: Vec<Box<dyn Job>>) {
 }
 
 fn attempt(engine: &mut Engine, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-    let done = engine.begin().and_then(|()| {
-        for job in batch.iter_mut() {
-            job.run(engine)?;
-        }
-        engine.commit()
-    });
+    let done = batch
+        .iter_mut()
+        .try_for_each(|job| job.run(engine))
+        .and_then(|()| engine.commit());
     if done.is_err() {
         engine.take_back();
     }

@@ -135,7 +135,6 @@ impl Engine {
             commits: 0,
             batch: Batch::default(),
         };
-        engine.begin()?;
         engine.restore_open()?;
         engine.commit()?;
         Ok(engine)
@@ -173,14 +172,6 @@ impl Engine {
             );
         }
         Ok(())
-    }
-
-    fn begin(&mut self) -> Result<(), StoreError> {
-        debug_assert!(
-            self.batch.undo.is_empty(),
-            "a batch begins with nothing to take back"
-        );
-        self.store.begin()
     }
 
     /// Makes the batch durable, then lets its consequences happen.

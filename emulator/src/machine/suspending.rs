@@ -1,7 +1,7 @@
 //! The updates that start something the service completes: waits, callbacks and chained invocations.
 
 use crate::error::ApiError;
-use crate::model::id::{CallbackId, ExecutionArn, mint_uuid};
+use crate::model::id::{CallbackId, ExecutionArn, mint_ordered_uuid};
 use crate::model::operation::{Callback, ChainedInvoke, Kind, OperationStatus, Wait};
 use crate::model::update::{CallbackOptions, OperationAction, OperationUpdate};
 use crate::model::{ErrorObject, EventDetails, EventError, EventInput};
@@ -194,7 +194,7 @@ pub(super) fn chained_invoke(
         );
         return Ok(());
     };
-    let id = mint_uuid(world.rng);
+    let id = mint_ordered_uuid(world.now, world.rng);
     let arn = ExecutionArn::from_parts(
         world.region,
         world.account,

@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
+use super::time::Timestamp;
+
 /// Why a string is not the identifier it was given as. Never quotes the string: it may be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid {0}")]
@@ -268,6 +270,16 @@ pub(crate) fn mint_uuid(rng: &mut dyn RngCore) -> String {
     let mut bytes = [0_u8; 16];
     rng.fill_bytes(&mut bytes);
     uuid::Builder::from_random_bytes(bytes)
+        .into_uuid()
+        .to_string()
+}
+
+/// A UUID that sorts by time (version 7): new keys go to the end of an index, not to a page of it that nothing else changes.
+pub(crate) fn mint_ordered_uuid(now: Timestamp, rng: &mut dyn RngCore) -> String {
+    let mut bytes = [0_u8; 10];
+    rng.fill_bytes(&mut bytes);
+    let millis = u64::try_from(now.as_millis()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &bytes)
         .into_uuid()
         .to_string()
 }

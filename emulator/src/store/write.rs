@@ -15,6 +15,7 @@ impl Store {
         execution: &Execution,
         transition: &Transition,
     ) -> Result<(), StoreError> {
+        self.begin()?;
         let origin = &execution.origin;
         self.connection
             .prepare_cached(
@@ -46,6 +47,7 @@ impl Store {
         execution: &Execution,
         transition: &Transition,
     ) -> Result<(), StoreError> {
+        self.begin()?;
         let progress = serde_json::to_string(&transition.progress)?;
         match &transition.outcome {
             // Closed before: only the invocation that was left running then has ended.
@@ -142,6 +144,7 @@ impl Store {
 
     /// Deletes a closed execution and everything about it.
     pub(crate) fn delete(&self, arn: &ExecutionArn) -> Result<(), StoreError> {
+        self.begin()?;
         self.connection
             .prepare_cached("DELETE FROM executions WHERE arn = ?1 AND ended IS NOT NULL")?
             .execute([arn.as_str()])?;
@@ -150,6 +153,7 @@ impl Store {
 
     /// Deletes closed executions whose retention is over, at most `most` of them. Returns how many went.
     pub(crate) fn expire(&self, now: Timestamp, most: usize) -> Result<usize, StoreError> {
+        self.begin()?;
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         Ok(self
             .connection
@@ -161,6 +165,7 @@ impl Store {
     }
 
     pub(crate) fn set(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        self.begin()?;
         self.connection
             .prepare_cached(
                 "INSERT INTO settings (name, value) VALUES (?1, ?2)
