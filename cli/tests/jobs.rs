@@ -63,6 +63,26 @@ fn the_example_job_gives_exactly_its_result_on_standard_output() {
 }
 
 #[test]
+fn a_command_is_told_the_trace_that_it_belongs_to() {
+    let world = World::new();
+    let command = "printf '\"%s %s\"' \"$TRACEPARENT\" \"$TRACESTATE\" > \"$LONGHAUL_RESULT_FILE\"";
+    let trace = |name: &str, input: &Value| {
+        let job = json!({"name": "traced", "command": ["sh", "-c", command], "input": input});
+        let job = world.file(name, &job.to_string());
+        let result = world.run(&[&job]).result();
+        result.as_str().unwrap().to_owned()
+    };
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let given = json!({"traceparent": parent, "tracestate": "rojo=1"});
+    assert_eq!(trace("given.json", &given), format!("{parent} rojo=1"));
+    let derived = trace("derived.json", &json!(null));
+    assert!(
+        longhaul_core::TraceContext::from_traceparent(&derived).is_some(),
+        "{derived}"
+    );
+}
+
+#[test]
 fn a_new_function_process_for_every_invocation_works_the_same() {
     let world = World::new();
     let job = json!({"name": "echo", "command": ECHO, "input": {"k": 1}});

@@ -16,8 +16,25 @@
 //! | `LONGHAUL_TIMEOUT_SECONDS` | the attempt's timeout, counted from before its start: nobody listens after it |
 //! | `LONGHAUL_JOB_NAME`, `LONGHAUL_EXECUTION_ID`, `LONGHAUL_ATTEMPT` | for logs |
 //! | `LONGHAUL_START_KEY` | hash of the token: tells one attempt from another without the secret |
+//! | `TRACEPARENT`, `TRACESTATE`, `_X_AMZN_TRACE_ID` | where the job's own traces belong; see below |
 //! | `MESSAGE`, `PROCESSING_TIME`, … | every top-level scalar of an object input, in upper snake case; of an input by reference those of 256 bytes at most, and the supervisor adds longer ones as far as 100 KiB go |
 //! | `AWS_ENDPOINT_URL_LAMBDA`, `AWS_REGION` | set for local jobs: the standard variables of the AWS SDKs |
+//!
+//! # Trace context
+//!
+//! `TRACEPARENT` is always set, in the form of W3C Trace Context; the OpenTelemetry convention for
+//! environment variables has the same name. The first of these that there is, is what it holds:
+//!
+//! 1. the job's own `environment`, if it sets `TRACEPARENT` or `_X_AMZN_TRACE_ID`: then longhaul sets none
+//!    of the three;
+//! 2. what the durable function recorded of its invocation ([`Job::with_trace`](crate::Job::with_trace)):
+//!    `_X_AMZN_TRACE_ID` is set as well, for SDKs of X-Ray;
+//! 3. a well-formed `traceparent` among the top-level members of the input, with its `tracestate`: whoever started the
+//!    execution has the job in their trace;
+//! 4. ids derived from the execution and the attempt ([`TraceContext::derived`](crate::TraceContext::derived)): the jobs
+//!    of one execution are one trace.
+//!
+//! All of these are the same when a start is repeated. The supervisor passes the variables on to its command.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,6 +65,13 @@ pub const EXECUTION_ID: &str = "LONGHAUL_EXECUTION_ID";
 pub const ATTEMPT: &str = "LONGHAUL_ATTEMPT";
 /// The start key.
 pub const START_KEY: &str = "LONGHAUL_START_KEY";
+
+/// The W3C trace context of the worker.
+pub const TRACEPARENT: &str = "TRACEPARENT";
+/// The W3C trace state, where there is one.
+pub const TRACESTATE: &str = "TRACESTATE";
+/// The trace header of X-Ray, where the context came from one.
+pub const XRAY_TRACE_ID: &str = "_X_AMZN_TRACE_ID";
 
 /// The largest result that travels inline: 256 KiB, the lower of the limits that AWS documents.
 pub const MAX_INLINE_RESULT: usize = 256 * 1024;

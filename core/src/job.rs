@@ -1,10 +1,14 @@
 //! A job that is about to start: a spec with its execution, attempt and start key.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{CallbackToken, ExecutionId, JobName, JobSpec, StartKey, WorkerEnvironment, contract};
+use crate::{
+    CallbackToken, ExecutionId, JobName, JobSpec, StartKey, TraceContext, WorkerEnvironment,
+    contract,
+};
 
 /// A spec together with what makes it one attempt of one execution.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +20,7 @@ pub struct Job {
     heartbeat: Option<Duration>,
     input_uri: Option<String>,
     payload_store: Option<String>,
+    trace: Option<TraceContext>,
 }
 
 impl Job {
@@ -32,6 +37,7 @@ impl Job {
             heartbeat,
             input_uri: None,
             payload_store: None,
+            trace: None,
         }
     }
 
@@ -111,6 +117,54 @@ impl Job {
         self.payload_store.as_deref()
     }
 
+    /// The same job in this trace. It must be recorded, so that a repeated start hands over the
+    /// same; a job without one has the trace of its input or of its execution.
+    #[must_use]
+    pub fn with_trace(mut self, trace: TraceContext) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
+    /// The trace that the worker is told it belongs to, unless the spec's environment tells it
+    /// another: see [`contract`](crate::contract#trace-context). The same for every repetition.
+    #[must_use]
+    pub fn trace(&self) -> TraceContext {
+        let member = |name: &str| self.spec.input.get(name).and_then(Value::as_str);
+        let of_input = || {
+            let trace = TraceContext::from_traceparent(member("traceparent")?)?;
+            Some(trace.with_state(member("tracestate").unwrap_or_default()))
+        };
+        self.trace
+            .clone()
+            .or_else(of_input)
+            .unwrap_or_else(|| TraceContext::derived(&self.execution, &self.start_key))
+    }
+
+    /// Sets the variables of the trace, in place of those that scalars of the input made.
+    fn set_trace(&self, variables: &mut BTreeMap<String, String>) {
+        const NAMES: [&str; 3] = [
+            contract::TRACEPARENT,
+            contract::TRACESTATE,
+            contract::XRAY_TRACE_ID,
+        ];
+        let own = |name: &str| self.spec.environment.contains_key(name);
+        if own(contract::TRACEPARENT) || own(contract::XRAY_TRACE_ID) {
+            variables.retain(|name, _| own(name) || !NAMES.contains(&name.as_str()));
+            return;
+        }
+        let trace = self.trace();
+        let state = trace.tracestate().map(str::to_owned);
+        for (name, value) in NAMES
+            .into_iter()
+            .zip([Some(trace.traceparent()), state, trace.xray()])
+        {
+            match value {
+                Some(value) => variables.insert(name.to_owned(), value),
+                None => variables.remove(name),
+            };
+        }
+    }
+
     /// The environment of the worker: every variable of the worker contract (see
     /// [`contract`](crate::contract)), the scalars of the input, and the spec's own variables,
     /// which win over the scalars. It holds the token.
@@ -146,6 +200,7 @@ impl Job {
         ] {
             variables.insert(name.to_owned(), value);
         }
+        self.set_trace(&mut variables);
         if let Some(base) = &self.payload_store {
             variables.insert(contract::PAYLOAD_STORE.to_owned(), base.clone());
         }
@@ -223,6 +278,67 @@ mod tests {
         assert_eq!(job.environment(&token).get("LONGHAUL_PAYLOAD_STORE"), None);
         let environment = job.with_payload_store("s3://b/p").environment(&token);
         assert_eq!(environment.get("LONGHAUL_PAYLOAD_STORE"), Some("s3://b/p"));
+    }
+
+    const W3C: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const XRAY: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+
+    /// `TRACEPARENT`, `TRACESTATE` and `_X_AMZN_TRACE_ID`.
+    fn trace_variables(job: &Job, token: &CallbackToken) -> [Option<String>; 3] {
+        let environment = job.environment(token);
+        [
+            contract::TRACEPARENT,
+            contract::TRACESTATE,
+            contract::XRAY_TRACE_ID,
+        ]
+        .map(|name| environment.get(name).map(str::to_owned))
+    }
+
+    #[test]
+    fn a_worker_is_told_the_same_trace_however_often_it_is_started() {
+        let (job, token) = job(r#"{"name":"a"}"#);
+        let (again, _) = super::tests::job(r#"{"name":"a"}"#);
+        let [parent, state, xray] = trace_variables(&job, &token);
+        let derived = TraceContext::derived(job.execution(), job.start_key());
+        assert_eq!(parent, Some(derived.traceparent()));
+        assert_eq!((state, xray), (None, None));
+        assert_eq!(job.environment(&token), again.environment(&token));
+    }
+
+    #[test]
+    fn the_trace_of_the_input_is_passed_on_and_a_malformed_one_is_not() {
+        let (given, token) = job(&format!(
+            r#"{{"name":"a","input":{{"traceparent":"{W3C}","tracestate":"rojo=1"}}}}"#
+        ));
+        let expected = [Some(W3C.to_owned()), Some("rojo=1".to_owned()), None];
+        assert_eq!(trace_variables(&given, &token), expected);
+
+        let (bad, token) =
+            job(r#"{"name":"a","input":{"traceparent":"00-x","tracestate":"rojo=1"}}"#);
+        let derived = TraceContext::derived(bad.execution(), bad.start_key());
+        let expected = [Some(derived.traceparent()), None, None];
+        assert_eq!(trace_variables(&bad, &token), expected);
+    }
+
+    #[test]
+    fn a_recorded_trace_of_x_ray_is_told_in_both_forms() {
+        let (job, token) = job(&format!(
+            r#"{{"name":"a","input":{{"traceparent":"{W3C}"}}}}"#
+        ));
+        let job = job.with_trace(TraceContext::from_xray(XRAY).unwrap());
+        let parent = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01";
+        let expected = [Some(parent.to_owned()), None, Some(XRAY.to_owned())];
+        assert_eq!(trace_variables(&job, &token), expected);
+    }
+
+    #[test]
+    fn a_trace_in_the_spec_is_the_only_one_that_the_worker_is_told() {
+        let (job, token) = job(&format!(
+            r#"{{"name":"a","environment":{{"TRACEPARENT":"{W3C}"}},"input":{{"tracestate":"rojo=1"}}}}"#
+        ));
+        let job = job.with_trace(TraceContext::from_xray(XRAY).unwrap());
+        let expected = [Some(W3C.to_owned()), None, None];
+        assert_eq!(trace_variables(&job, &token), expected);
     }
 
     #[test]

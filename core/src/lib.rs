@@ -17,6 +17,7 @@
 //! | [`JobStatus`], [`CancelOutcome`] | what a platform knows of a job, what a cancel did |
 //! | [`BackendError`] | why a backend could not do what it was asked |
 //! | [`JobFailure`] | why a job that started has no result |
+//! | [`TraceContext`] | where the worker's own traces belong: W3C Trace Context |
 //! | [`PayloadStore`], [`PayloadUri`] | where inputs and results go that are too large to travel inline |
 //!
 //! # A backend in a few lines
@@ -73,6 +74,7 @@ pub mod payload;
 mod retry;
 mod spec;
 mod status;
+mod trace;
 #[cfg(feature = "wrappers")]
 pub mod wrap;
 
@@ -95,3 +97,4 @@ pub use payload::{
 pub use retry::RetryPolicy;
 pub use spec::{InvalidSpec, JobSpec, Resources};
 pub use status::{CancelOutcome, JobState, JobStatus};
+pub use trace::TraceContext;

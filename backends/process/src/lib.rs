@@ -86,7 +86,8 @@
 //! # The worker's environment
 //!
 //! The starter's own environment, without what tells a Lambda function about itself
-//! (`AWS_LAMBDA_…`, `_HANDLER`, `LAMBDA_TASK_ROOT`, `LAMBDA_RUNTIME_DIR`, `_X_AMZN_TRACE_ID`) and
+//! (`AWS_LAMBDA_…`, `_HANDLER`, `LAMBDA_TASK_ROOT`, `LAMBDA_RUNTIME_DIR`), without the trace of its invocation
+//! (`_X_AMZN_TRACE_ID`, `TRACEPARENT`, `TRACESTATE`), and
 //! without another job's contract (`LONGHAUL_…`, `CALLBACK_ID`); `LONGHAUL_GRACE_SECONDS`, which is
 //! four fifths of [`ProcessConfig::grace`], so that the supervisor can end its command and report
 //! before it is killed itself; then [`ProcessConfig::environment`]; then the [worker contract](longhaul_core::contract).

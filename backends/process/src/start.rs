@@ -290,9 +290,11 @@ fn inherited() -> std::collections::BTreeMap<OsString, OsString> {
 /// Whether a variable tells a Lambda function, or a worker of longhaul, about itself. A job that
 /// is started by either must not take it for its own.
 fn is_the_functions_own(name: &OsStr) -> bool {
-    const NAMES: [&str; 5] = [
+    const NAMES: [&str; 7] = [
         "_HANDLER",
-        "_X_AMZN_TRACE_ID",
+        contract::TRACEPARENT,
+        contract::TRACESTATE,
+        contract::XRAY_TRACE_ID,
         "LAMBDA_RUNTIME_DIR",
         "LAMBDA_TASK_ROOT",
         contract::CALLBACK_ID,

@@ -284,6 +284,8 @@ async fn the_functions_own_variables_do_not_reach_a_job() {
         .env("LAMBDA_TASK_ROOT", "/var/task")
         .env("LONGHAUL_BACKEND", "process")
         .env("_X_AMZN_TRACE_ID", "Root=1")
+        .env("TRACEPARENT", "of the invocation")
+        .env("TRACESTATE", "of=the-invocation")
         .env("CALLBACK_ID", "of another job")
         .env("AWS_REGION", "eu-west-1")
         .env("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1")
@@ -305,6 +307,8 @@ async fn the_functions_own_variables_do_not_reach_a_job() {
         "LAMBDA_",
         "LONGHAUL_BACKEND",
         "_X_AMZN",
+        "TRACEPARENT=of",
+        "TRACESTATE",
         "CALLBACK_ID=of",
     ] {
         assert!(!has(own), "{own}");
@@ -313,6 +317,7 @@ async fn the_functions_own_variables_do_not_reach_a_job() {
         "AWS_REGION=eu-west-1",
         "AWS_ENDPOINT_URL_LAMBDA=http",
         "PATH=",
+        "TRACEPARENT=00-",
         "CALLBACK_ID=token",
     ] {
         assert!(has(shared), "{shared}");

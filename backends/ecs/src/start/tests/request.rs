@@ -26,6 +26,7 @@ async fn a_start_asks_for_exactly_one_task_of_the_job() {
         "resources":{"vcpus":0.5,"memory_mib":1024,"ephemeral_storage_gib":30}}"#,
     );
     let (key, execution) = (token().start_key().to_string(), execution());
+    let trace = job.trace().traceparent();
     let environment: TaskEnvironment = [
         ("A", "b"),
         ("CALLBACK_ID", token().expose()),
@@ -37,6 +38,7 @@ async fn a_start_asks_for_exactly_one_task_of_the_job() {
         ("LONGHAUL_START_KEY", &key),
         ("LONGHAUL_TIMEOUT_SECONDS", "3600"),
         ("SCENE", "7"),
+        ("TRACEPARENT", &trace),
     ]
     .into_iter()
     .collect();
