@@ -38,7 +38,7 @@ async fn a_start_is_one_request_with_these_members_and_no_others() {
     );
     let backend = EcsBackend::from_sdk(config, &sdk(&ecs.url()).build());
     backend.start(&job, &token).await.unwrap();
-    let key = token.start_key();
+    let (key, trace) = (token.start_key(), job.trace().traceparent());
     let variable = |name: &str, value: &str| json!({"name": name, "value": value});
     let expected = json!({
         "clientToken": key.as_str(),
@@ -64,6 +64,7 @@ async fn a_start_is_one_request_with_these_members_and_no_others() {
                     variable("LONGHAUL_JOB_NAME", "frame"),
                     variable("LONGHAUL_START_KEY", key.as_str()),
                     variable("LONGHAUL_TIMEOUT_SECONDS", "3600"),
+                    variable("TRACEPARENT", &trace),
                 ],
             }],
             "cpu": "1024",
