@@ -113,7 +113,7 @@ async fn a_database_of_a_newer_version_is_left_as_it_is() {
             error,
             ServiceError::NewerSchema {
                 found: 99,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
@@ -138,8 +138,7 @@ async fn a_folder_that_cannot_be_used_is_a_clear_error() {
 }
 
 #[tokio::test]
-async fn a_database_that_another_program_keeps_locked_is_a_clear_error_and_a_short_lock_is_waited_for()
- {
+async fn a_short_lock_of_another_program_is_waited_for() {
     let state = tempfile::tempdir().unwrap();
     let (service, client) = start(&state).await;
     let path = state.path().join("service/durable.sqlite3");

@@ -154,6 +154,9 @@ impl Reader {
                 .map(|status| status.as_str().to_owned().into())
                 .collect();
             also(&format!("status IN ({marks})"), statuses);
+            if all_open(&filter.statuses) {
+                also(OPEN, Vec::new());
+            }
         }
         if let Some(after) = filter.started_after {
             also("started > ?", vec![after.as_millis().into()]);
@@ -181,6 +184,16 @@ impl Reader {
             rows.map(|row| row?.try_into()).collect()
         })
     }
+}
+
+/// What is true of every open execution, as the index of these says it.
+const OPEN: &str = "ended IS NULL";
+
+/// True when only executions that have not ended are wanted.
+fn all_open(statuses: &[ExecutionStatus]) -> bool {
+    use ExecutionStatus::{Paused, Pausing, Running};
+    let open = |status| matches!(status, &Running | &Pausing | &Paused);
+    !statuses.is_empty() && statuses.iter().all(open)
 }
 
 fn bodies(

@@ -8,7 +8,7 @@ use crate::model::operation::Operation;
 use crate::model::{Event, ExecutionArn, Timestamp};
 
 use super::super::StoreError;
-use super::{Reader, Row, raw};
+use super::{OPEN, Reader, Row, all_open, raw};
 
 /// What a list across functions shall contain, newest first.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +60,9 @@ impl Reader {
                     .iter()
                     .map(|status| status.as_str().to_owned().into()),
             );
+            if all_open(&wanted.statuses) {
+                sql.push_str(&format!(" AND {OPEN}"));
+            }
         }
         if let Some((started, key)) = wanted.after {
             sql.push_str(" AND (started, key) < (?, ?)");
