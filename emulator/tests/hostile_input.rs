@@ -147,7 +147,17 @@ struct Target {
     client: Client,
     arn: String,
     token: String,
+    tokens: std::sync::mpsc::Receiver<String>,
     _state: tempfile::TempDir,
+}
+
+impl Target {
+    /// Another execution whose invocation runs, with its token.
+    async fn hold(&self) -> (String, String) {
+        let arn = invoke(&self.client, json!("hold")).await;
+        let token = until("the invocation", || async { self.tokens.try_recv().ok() }).await;
+        (arn, token)
+    }
 }
 
 fn target() -> Target {
@@ -157,7 +167,7 @@ fn target() -> Target {
         .build()
         .unwrap();
     let state = tempfile::tempdir().unwrap();
-    let (service, client, arn, token) = runtime.block_on(async {
+    let (service, client, arn, token, tokens) = runtime.block_on(async {
         let (sender, receiver) = std::sync::mpsc::channel();
         let sender = Mutex::new(sender);
         let (handler, late) = script(move |call| {
@@ -170,12 +180,12 @@ fn target() -> Target {
                 support::handler::succeeded(&json!(1))
             }
         });
-        let service = Service::start(config(&state).function(FunctionConfig::handler("job", handler))).await.unwrap();
+        let service = Service::start(config(&state).function(FunctionConfig::handler("job", handler).max_environments(1_000))).await.unwrap();
         let client = client(&service.url());
         late.set(client.clone()).ok().unwrap();
         let arn = invoke(&client, json!("hold")).await;
         let token = until("the invocation", || async { receiver.try_recv().ok() }).await;
-        (service, client, arn, token)
+        (service, client, arn, token, receiver)
     });
     Target {
         runtime,
@@ -183,6 +193,7 @@ fn target() -> Target {
         client,
         arn,
         token,
+        tokens,
         _state: state,
     }
 }
@@ -249,4 +260,120 @@ fn no_input_is_answered_with_a_failure() {
         assert!(history.is_ok(), "it still answers");
         target.service.shutdown().await;
     });
+}
+
+/// An update that a handler might send: members of the right shape, which may contradict each other.
+fn update() -> impl Strategy<Value = Value> {
+    let kinds = vec![
+        "STEP",
+        "WAIT",
+        "CALLBACK",
+        "CONTEXT",
+        "CHAINED_INVOKE",
+        "STEP",
+        "STEP",
+        "EXECUTION",
+    ];
+    let kind = prop::sample::select(kinds);
+    let action = prop::sample::select(vec!["START", "START", "SUCCEED", "FAIL", "RETRY", "CANCEL"]);
+    let seconds = prop_oneof![
+        Just(0_i64),
+        1..5_i64,
+        Just(99_999_999),
+        Just(31_622_401),
+        any::<i64>()
+    ];
+    let id = prop::sample::select(vec!["a", "b", "c", "d", "not an id", ""]);
+    let parent = prop::option::of(prop::sample::select(vec!["a", "b", "z"]));
+    let payload = prop::option::of("\\PC{0,8}");
+    (
+        kind,
+        action,
+        seconds,
+        id,
+        parent,
+        payload,
+        any::<[bool; 6]>(),
+    )
+        .prop_map(|(kind, action, seconds, id, parent, payload, with)| {
+            let mut update = json!({"Id": id, "Type": kind, "Action": action});
+            let mut put = |wanted: bool, name: &str, value: Value| {
+                if wanted {
+                    update[name] = value;
+                }
+            };
+            put(parent.is_some(), "ParentId", json!(parent));
+            put(payload.is_some(), "Payload", json!(payload));
+            put(
+                with[0],
+                "Error",
+                json!({"ErrorType": "E", "ErrorMessage": payload}),
+            );
+            put(
+                with[1],
+                "StepOptions",
+                json!({"NextAttemptDelaySeconds": seconds}),
+            );
+            put(with[2], "WaitOptions", json!({"WaitSeconds": seconds}));
+            put(
+                with[3],
+                "CallbackOptions",
+                json!({"TimeoutSeconds": seconds, "HeartbeatTimeoutSeconds": seconds}),
+            );
+            put(
+                with[4],
+                "ChainedInvokeOptions",
+                json!({"FunctionName": payload.as_deref().unwrap_or("job")}),
+            );
+            put(with[5], "Name", json!("n"));
+            update
+        })
+}
+
+#[test]
+fn no_batch_of_updates_is_answered_with_a_failure_and_some_are_taken() {
+    let target = target();
+    let taken = std::cell::Cell::new(0);
+    let refused = std::cell::Cell::new(0);
+    // The execution that is written to now, and its next token: a token that was used would only be refused as stale.
+    let now = std::cell::RefCell::new((target.arn.clone(), target.token.clone()));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 800,
+        ..ProptestConfig::default()
+    });
+    runner
+        .run(&prop::collection::vec(update(), 0..4), |updates| {
+            let (arn, token) = now.borrow().clone();
+            let path = format!("/2025-12-01/durable-executions/{}/checkpoint", encode(&arn));
+            let closes = updates.iter().any(|update| update["Type"] == "EXECUTION");
+            let body = json!({"CheckpointToken": token, "Updates": updates}).to_string();
+            let url = target.service.url();
+            let answer = request(&url, "POST", &path, &[], body.as_bytes());
+            let answer = target.runtime.block_on(answer);
+            prop_assert!(
+                answer.status == 200 || answer.status == 400,
+                "{body}: {}",
+                answer.status
+            );
+            if answer.status == 400 {
+                prop_assert_eq!(answer.error(), "InvalidParameterValueException");
+                refused.set(refused.get() + 1);
+                return Ok(());
+            }
+            taken.set(taken.get() + 1);
+            *now.borrow_mut() = if closes {
+                target.runtime.block_on(target.hold())
+            } else {
+                let token = answer.json()["CheckpointToken"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned();
+                (arn, token)
+            };
+            Ok(())
+        })
+        .unwrap();
+    assert!(taken.get() > 20, "{} taken", taken.get());
+    assert!(refused.get() > 20, "{} refused", refused.get());
+    target.runtime.block_on(target.service.shutdown());
 }
