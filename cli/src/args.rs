@@ -52,7 +52,7 @@ pub(crate) enum Command {
 /// Ctrl-C, 143 by SIGTERM.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  longhaul run job.json\n  longhaul run --input '{\"frame\":7}' - < job.json\n  longhaul run -- make -j8 release"
+    after_help = "Examples:\n  longhaul run job.json\n  longhaul run --input '{\"frame\":7}' - < job.json\n  longhaul run -- make -j8 release\n  longhaul run --each frames.jsonl --jobs 8 --tolerate 5% render.json"
 )]
 pub(crate) struct RunArgs {
     /// The job file, JSON; `-` reads standard input
@@ -98,6 +98,9 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) fresh: bool,
 
+    #[command(flatten)]
+    pub(crate) many: ManyArgs,
+
     /// Print nothing but the result, and errors
     #[arg(long, short, conflicts_with = "json")]
     pub(crate) quiet: bool,
@@ -109,6 +112,35 @@ pub(crate) struct RunArgs {
     /// A command to run as the job, with its arguments
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+/// Many jobs in one execution.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Many jobs")]
+pub(crate) struct ManyArgs {
+    /// Run the job once for every line of FILE, each a JSON input; `-` reads standard input.
+    ///
+    /// What became of each goes to standard output, a JSON object a line, in the order of the
+    /// inputs. The exit code is 1 when the completion rule is not met: without one of the options
+    /// below, when a job fails.
+    #[arg(long, value_name = "FILE", conflicts_with = "input")]
+    pub(crate) each: Option<PathBuf>,
+
+    /// How many run at once; one for each processor by default
+    #[arg(long, value_name = "N", requires = "each", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) jobs: Option<u16>,
+
+    /// Stop at the first failure, and stop what still runs
+    #[arg(long, requires = "each", group = "rule")]
+    pub(crate) fail_fast: bool,
+
+    /// Bear so many failures, as in `3` or `10%`; stop everything at one more
+    #[arg(long, value_name = "N|N%", requires = "each", group = "rule")]
+    pub(crate) tolerate: Option<String>,
+
+    /// Stop everything once so many have succeeded
+    #[arg(long, value_name = "N", requires = "each", group = "rule")]
+    pub(crate) first: Option<usize>,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -1,7 +1,72 @@
 //! What an invocation asks for: a job, or an input for the configured one.
 
 use longhaul_core::{InvalidSpec, JobSpec};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::RunAllOptions;
+
+/// The member that only an event for many jobs has.
+const FAN_OUT: &str = "longhaul_fan_out";
+
+/// An event for many jobs: `{"longhaul_fan_out": …}` around this. The execution's result is a
+/// [`FanOutReport`](crate::FanOutReport), written as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FanOut {
+    /// The job, without its input.
+    pub job: JobSpec,
+    /// An input for each of the jobs.
+    pub inputs: Vec<Value>,
+    /// How they are run.
+    #[serde(default)]
+    pub options: RunAllOptions,
+}
+
+impl FanOut {
+    /// The event.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written as JSON: never, as long as its parts can.
+    pub fn event(&self) -> Result<Value, serde_json::Error> {
+        let mut event = Map::new();
+        event.insert(FAN_OUT.to_owned(), serde_json::to_value(self)?);
+        Ok(Value::Object(event))
+    }
+
+    /// The jobs.
+    pub(crate) fn jobs(self) -> (Vec<JobSpec>, RunAllOptions) {
+        let Self {
+            job,
+            inputs,
+            options,
+        } = self;
+        let jobs = inputs
+            .into_iter()
+            .map(|input| job.clone().with_input(input))
+            .collect();
+        (jobs, options)
+    }
+}
+
+/// The jobs that `event` asks for, where it asks for many.
+///
+/// # Errors
+///
+/// [`InvalidEvent`] for an event that asks for many and cannot be read.
+pub fn fan_out_of(event: &Value) -> Result<Option<FanOut>, InvalidEvent> {
+    let Some(asked) = event.get(FAN_OUT) else {
+        return Ok(None);
+    };
+    match serde_path_to_error::deserialize(asked) {
+        Ok(asked) => Ok(Some(asked)),
+        Err(error) => Err(InvalidEvent::NotASpec {
+            path: format!("{FAN_OUT}.{}", error.path()),
+            source: error.into_inner(),
+        }),
+    }
+}
 
 /// Members that only a job spec has. An object with a `name` and one of these is meant as one.
 const SPEC_MEMBERS: [&str; 10] = [

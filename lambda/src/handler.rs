@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use longhaul_core::JobSpec;
+use longhaul_core::{ExecutionId, JobSpec};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::durable::serve::{self, ExecutionError};
 use crate::durable::{BoxError, DurableContext};
 use crate::error::full_message;
-use crate::{Config, JobRunner, RunError, StoredResult, event};
+use crate::event::FanOut;
+use crate::{Config, JobRunner, MAX_EXECUTION_RESULT, RunError, StoredResult, event};
 
 /// What the handler is made of.
 #[derive(Debug, Clone)]
@@ -46,13 +47,41 @@ impl Handler {
         event: Value,
         ctx: DurableContext,
     ) -> Result<Box<RawValue>, ExecutionError> {
-        let job =
-            event::job_of(event, self.default_job.as_deref()).map_err(|error| ExecutionError {
-                error_type: "Longhaul.InvalidEvent".to_owned(),
-                message: full_message(&error),
-                data: None,
-            })?;
+        let invalid = |error| ExecutionError::new("Longhaul.InvalidEvent", full_message(&error));
+        if let Some(jobs) = event::fan_out_of(&event).map_err(invalid)? {
+            return self.run_all(&ctx, jobs).await;
+        }
+        let job = event::job_of(event, self.default_job.as_deref()).map_err(invalid)?;
         self.run(&ctx, job).await.map_err(execution_error)
+    }
+
+    /// What became of many jobs, or where that is.
+    async fn run_all(
+        &self,
+        ctx: &DurableContext,
+        jobs: FanOut,
+    ) -> Result<Box<RawValue>, ExecutionError> {
+        let (jobs, options) = jobs.jobs();
+        let report = self.runner.run_all_unread(ctx, jobs, options).await?;
+        let unwritten = |error: serde_json::Error| {
+            ExecutionError::new(
+                "Longhaul.InvalidResult",
+                format!("the report cannot be written: {error}"),
+            )
+        };
+        let report = to_raw_value(&report).map_err(unwritten)?;
+        if report.get().len() <= MAX_EXECUTION_RESULT {
+            return Ok(report);
+        }
+        let execution = ExecutionId::from_arn(ctx.execution_arn());
+        let stored = self.runner.put_report(execution, report.get()).await;
+        let stored = stored.map_err(|error| {
+            ExecutionError::new(
+                format!("Longhaul.Payload.{}", error.kind()),
+                error.full_message(),
+            )
+        })?;
+        to_raw_value(&stored).map_err(unwritten)
     }
 
     /// The result of `job`, or where it is: an execution cannot return as much as a payload store

@@ -75,7 +75,7 @@ impl<'a> Follower<'a> {
         }
         self.show_output(view);
         self.show_rest(view);
-        self.end().await
+        end_of(self.local, &self.arn).await
     }
 
     /// Shows the events since the last call. Returns whether the execution is over.
@@ -145,29 +145,29 @@ impl<'a> Follower<'a> {
             }
         }
     }
+}
 
-    async fn end(&self) -> Result<End, CliError> {
-        let execution = self
-            .local
-            .client
-            .get_durable_execution()
-            .durable_execution_arn(&self.arn)
-            .send()
-            .await
-            .map_err(|error| {
-                CliError::broken(
-                    "the execution's result cannot be read",
-                    error.into_service_error(),
-                )
-            })?;
-        if execution.status == ExecutionStatus::Succeeded {
-            return Ok(End::Succeeded(
-                execution.result.unwrap_or_else(|| "null".to_owned()),
-            ));
-        }
-        Ok(End::Failed {
-            status: execution.status.as_str().to_owned(),
-            error: execution.error,
-        })
+/// How the execution ended.
+pub(super) async fn end_of(local: &Local, arn: &str) -> Result<End, CliError> {
+    let execution = local
+        .client
+        .get_durable_execution()
+        .durable_execution_arn(arn)
+        .send()
+        .await
+        .map_err(|error| {
+            CliError::broken(
+                "the execution's result cannot be read",
+                error.into_service_error(),
+            )
+        })?;
+    if execution.status == ExecutionStatus::Succeeded {
+        return Ok(End::Succeeded(
+            execution.result.unwrap_or_else(|| "null".to_owned()),
+        ));
     }
+    Ok(End::Failed {
+        status: execution.status.as_str().to_owned(),
+        error: execution.error,
+    })
 }

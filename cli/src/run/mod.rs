@@ -1,5 +1,7 @@
 //! `longhaul run`: a job from a durable function to its result, on this machine.
 
+mod board;
+mod each;
 mod follow;
 pub(crate) mod happening;
 mod job;
@@ -13,8 +15,9 @@ use std::process::ExitCode;
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{ErrorObject, InvocationType};
-use longhaul_core::{ExecutionId, JobFailure, JobSpec};
+use longhaul_core::{ExecutionId, JobFailure};
 use longhaul_emulator::Lifetime;
+use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::RunArgs;
@@ -38,6 +41,9 @@ pub(crate) async fn main(args: RunArgs) -> ExitCode {
 }
 
 async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
+    if args.many.each.is_some() {
+        return each::run(args).await;
+    }
     let job = job::read(args)?;
     let state = StateDir::find(args.state.as_deref())?;
     let execution = match &args.execution {
@@ -62,7 +68,9 @@ async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     let _ = jobs.prune(state::KEPT).await;
     let local = Local::start(&state, &execution, &environment, lifetime).await?;
     let mut view = View::new(Mode::choose(args.quiet, args.json));
-    let arn = invoke(&local, &job, &execution).await?;
+    let event = serde_json::to_value(&job)
+        .map_err(|error| CliError::broken("the job cannot be written as JSON", error))?;
+    let arn = invoke(&local, &event, &execution).await?;
     view.execution_started(job.name.as_str(), &execution, &arn);
 
     let mut follower = Follower::new(&local, jobs, arn.clone());
@@ -106,9 +114,8 @@ fn execution_name(name: &str) -> Result<String, CliError> {
 }
 
 /// Starts the execution, without waiting for it. Returns its ARN.
-async fn invoke(local: &Local, job: &JobSpec, execution: &str) -> Result<String, CliError> {
-    let event = serde_json::to_vec(job)
-        .map_err(|error| CliError::broken("the job cannot be written as JSON", error))?;
+async fn invoke(local: &Local, event: &Value, execution: &str) -> Result<String, CliError> {
+    let event = event.to_string().into_bytes();
     let size = event.len();
     let answer = local
         .client

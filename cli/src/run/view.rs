@@ -249,6 +249,27 @@ impl View {
         self.stage("succeeded", '✓', &text, json!({}));
     }
 
+    /// How many jobs ended how: the first line, and the failures by their class.
+    pub(crate) fn summary(&mut self, lines: &[String], met: bool) {
+        self.stop_clock();
+        let (first, rest) = lines
+            .split_first()
+            .map_or(("", lines), |(a, b)| (a.as_str(), b));
+        let after = format!("{first} in {:.1} s", self.begun.elapsed().as_secs_f64());
+        let sign = if met { '✓' } else { '✗' };
+        self.stage(
+            "finished",
+            sign,
+            &after,
+            json!({"met": met, "summary": lines}),
+        );
+        if matches!(self.mode, Mode::Plain | Mode::Terminal) {
+            for line in rest {
+                self.line(line);
+            }
+        }
+    }
+
     pub(crate) fn stopping(&mut self, signal: &str) {
         self.stop_clock();
         let text = format!("{signal}: stopping the execution and its job");

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use longhaul_core::{CallbackResult, PayloadError};
+use longhaul_core::{
+    CallbackResult, CallbackToken, ExecutionId, PayloadError, PayloadErrorKind, PayloadKey,
+    PayloadKind, contract,
+};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -10,12 +13,39 @@ use tokio::task::JoinSet;
 use super::outcome::JobEnd;
 use super::report::FanOutReport;
 use crate::runner::JobRunner;
-use crate::stored;
+use crate::stored::{self, MAX_EXECUTION_RESULT, StoredResult};
 
 /// How many results are read from the payload store at once.
 const READS: usize = 16;
 
 impl JobRunner {
+    /// Puts what became of many jobs into the payload store: for an execution that cannot return
+    /// it. An execution has one such report, its result.
+    pub(crate) async fn put_report(
+        &self,
+        execution: ExecutionId,
+        report: &str,
+    ) -> Result<StoredResult, PayloadError> {
+        let Some(store) = self.store.as_deref() else {
+            return Err(PayloadError::new(
+                PayloadErrorKind::TooLarge,
+                format!(
+                    "return the report: its {} bytes are more than the {MAX_EXECUTION_RESULT} of an execution, and there \
+                     is no payload store: set {} for the function, or run fewer jobs",
+                    report.len(),
+                    contract::PAYLOAD_STORE,
+                ),
+            ));
+        };
+        // No callback has this token: it is no identifier of one.
+        let place = CallbackToken::new("cmVwb3J0").map_err(|error| {
+            PayloadError::new(PayloadErrorKind::InvalidUri, "name the report").with_source(error)
+        })?;
+        let key = PayloadKey::new(execution, place.start_key(), PayloadKind::Result);
+        let longhaul_payload = stored::put(store, &key, report).await?;
+        Ok(StoredResult { longhaul_payload })
+    }
+
     /// The same report with every result read as a `T`. Jobs whose result cannot be read are
     /// failed ones.
     pub(crate) async fn read_all<T: DeserializeOwned>(
