@@ -164,7 +164,38 @@ struct Data {
     logs: Option<String>,
 }
 
+/// What platforms say when a job did not start and may start the next time, in lower case.
+const PASSING: [&str; 12] = [
+    "capacity is unavailable",
+    "timeout waiting for network interface",
+    "i/o timeout",
+    "tls handshake timeout",
+    "connection reset",
+    "toomanyrequests",
+    "too many requests",
+    "rate exceeded",
+    "throttl",
+    "service unavailable",
+    "internalerror",
+    "dockertimeouterror",
+];
+
 impl JobFailure {
+    /// Whether the job [failed to start](FailureClass::FailedToStart) for a reason that passes: no
+    /// capacity, a network interface that did not come, a registry that was busy. A wrong image, a
+    /// missing command or a missing permission does not pass. By what the platform says
+    /// (Amazon ECS developer guide, “Stopped tasks error messages”); a reason that is not known is
+    /// one that does not.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        if self.class != FailureClass::FailedToStart {
+            return false;
+        }
+        let said = [&self.reason, &self.message];
+        let mut said = said.into_iter().flatten().map(|text| text.to_lowercase());
+        said.any(|text| PASSING.iter().any(|passing| text.contains(passing)))
+    }
+
     /// A failure of `class` of which nothing else is known.
     #[must_use]
     pub fn new(class: FailureClass) -> Self {
@@ -314,6 +345,27 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn only_a_start_that_failed_for_a_passing_reason_may_pass() {
+        let passes = |class, reason: &str| JobFailure::new(class).with_reason(reason).may_pass();
+        let start = FailureClass::FailedToStart;
+        assert!(passes(
+            start,
+            "Capacity is unavailable at this time. Please try again later"
+        ));
+        assert!(passes(
+            start,
+            "Timeout waiting for network interface provisioning to complete."
+        ));
+        assert!(passes(
+            start,
+            "CannotPullContainerError: toomanyrequests: Rate exceeded"
+        ));
+        assert!(!passes(start, "CannotPullContainerError: manifest unknown"));
+        assert!(!passes(start, "exec: \"rendr\": executable file not found"));
+        assert!(!passes(FailureClass::Failed, "i/o timeout"));
+    }
 
     #[test]
     fn every_class_reads_back_from_its_name_and_its_error_type() {

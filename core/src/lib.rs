@@ -94,7 +94,7 @@ pub use payload::{
     CallbackResult, InvalidPayloadUri, InvalidReference, PayloadError, PayloadErrorKind,
     PayloadKey, PayloadKind, PayloadStore, PayloadUri,
 };
-pub use retry::RetryPolicy;
+pub use retry::{MoreMemory, RetryPolicy};
 pub use spec::{InvalidSpec, JobSpec, Resources};
 pub use status::{CancelOutcome, JobState, JobStatus};
 pub use trace::TraceContext;

@@ -164,6 +164,35 @@ impl JobSpec {
         self
     }
 
+    /// The same job with this input, anything that can be written as JSON.
+    ///
+    /// ```
+    /// use longhaul_core::{JobName, JobSpec};
+    /// use serde::Serialize;
+    ///
+    /// #[derive(Serialize)]
+    /// struct Scene {
+    ///     frames: u32,
+    /// }
+    ///
+    /// let job = JobSpec::new(JobName::from_text("render")).with_json_input(&Scene { frames: 7 })?;
+    /// assert_eq!(job.input["frames"], 7);
+    /// # Ok::<(), longhaul_core::InvalidSpec>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSpec`] for field `input` when it cannot: a map whose keys are no text, say.
+    pub fn with_json_input<T: Serialize + ?Sized>(self, input: &T) -> Result<Self, InvalidSpec> {
+        match serde_json::to_value(input) {
+            Ok(input) => Ok(self.with_input(input)),
+            Err(error) => Err(InvalidSpec::new(
+                "input",
+                format!("cannot be written as JSON: {error}"),
+            )),
+        }
+    }
+
     /// The same job with this timeout.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
@@ -281,7 +310,34 @@ impl JobSpec {
                 "must be at most 366 days",
             ));
         }
-        Ok(())
+        if !(0.0..=1.0).contains(&self.retry.jitter) {
+            return Err(InvalidSpec::new("retry.jitter", "must be from 0 to 1"));
+        }
+        self.check_more_memory()
+    }
+
+    fn check_more_memory(&self) -> Result<(), InvalidSpec> {
+        let Some(more) = &self.retry.more_memory else {
+            return Ok(());
+        };
+        let field = "retry.more_memory";
+        if !(more.factor > 1.0 && more.factor <= 16.0) {
+            return Err(InvalidSpec::new(
+                format!("{field}.factor"),
+                "must be more than 1 and at most 16",
+            ));
+        }
+        match self.resources.memory_mib {
+            None => Err(InvalidSpec::new(
+                field,
+                "needs `resources.memory_mib`: more than what is not known",
+            )),
+            Some(mib) if mib > more.max_mib => Err(InvalidSpec::new(
+                format!("{field}.max_mib"),
+                format!("is less than the {mib} MiB of the first attempt"),
+            )),
+            Some(_) => Ok(()),
+        }
     }
 
     fn check_resources(&self) -> Result<(), InvalidSpec> {
@@ -366,6 +422,19 @@ mod tests {
                 "resources.memory_mib",
             ),
             (r#"{"name":"a","retry":{"attempts":0}}"#, "retry.attempts"),
+            (r#"{"name":"a","retry":{"jitter":1.5}}"#, "retry.jitter"),
+            (
+                r#"{"name":"a","retry":{"more_memory":{"factor":2,"max_mib":512}}}"#,
+                "retry.more_memory: needs",
+            ),
+            (
+                r#"{"name":"a","resources":{"memory_mib":512},"retry":{"more_memory":{"factor":1,"max_mib":512}}}"#,
+                "retry.more_memory.factor",
+            ),
+            (
+                r#"{"name":"a","resources":{"memory_mib":1024},"retry":{"more_memory":{"factor":2,"max_mib":512}}}"#,
+                "retry.more_memory.max_mib",
+            ),
             (
                 r#"{"name":"a","retry":{"on":["Sad"]}}"#,
                 "unknown variant `Sad`",

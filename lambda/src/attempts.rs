@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use longhaul_core::{CallbackResult, ExecutionId, JobHandle, JobName, JobSpec, StartKey, payload};
+use longhaul_core::{
+    CallbackResult, ExecutionId, FailureClass, JobFailure, JobHandle, JobName, JobSpec, StartKey,
+    payload,
+};
 
 use crate::attempt::{Attempt, Ended, Together};
 use crate::durable::{self, Completed, DurableContext};
@@ -29,11 +32,14 @@ impl JobRunner {
     ) -> Result<Unread, RunError> {
         let enabled = self.choose(job)?;
         let execution = ExecutionId::from_arn(ctx.execution_arn());
+        // Attempts differ in their memory alone. What one had follows from the failures before it,
+        // which are recorded.
+        let mut spec = Arc::clone(job);
         let mut number = 1;
         loop {
             let one = Attempt {
                 ctx,
-                spec: job,
+                spec: &spec,
                 label,
                 backend: &enabled.backend,
                 heartbeat: enabled.heartbeat,
@@ -47,7 +53,9 @@ impl JobRunner {
                     return unread(&job.name, &execution, number, completed);
                 }
                 Ended::Failed(handle, failure) => {
-                    let delay = job.retry.delay_after(number, failure.class);
+                    let more = more_memory(&mut spec, &failure);
+                    let again = more || job.retry.retries(&failure);
+                    let delay = job.retry.delay(number).filter(|_| again);
                     delay
                         .filter(|_| together.goes_on())
                         .ok_or_else(|| RunError::Failed {
@@ -72,6 +80,8 @@ impl JobRunner {
                         })?
                 }
             };
+            let seed = format!("{execution} {label} {number}");
+            let delay = job.retry.jittered(delay, &seed);
             tracing::info!(job = %job.name, attempt = number, ?delay, "the job is tried again");
             durable::wait(ctx, operations::backoff(label, number), delay)
                 .await
@@ -82,6 +92,20 @@ impl JobRunner {
             number += 1;
         }
     }
+}
+
+/// Gives the next attempt more memory where the last one ran out of it and may have more.
+fn more_memory(spec: &mut Arc<JobSpec>, failure: &JobFailure) -> bool {
+    if failure.class != FailureClass::OutOfMemory {
+        return false;
+    }
+    let policy = spec.retry.more_memory.as_ref();
+    let next = policy.zip(spec.resources.memory_mib);
+    let next = next.and_then(|(more, mib)| more.after(mib));
+    if next.is_some() {
+        Arc::make_mut(spec).resources.memory_mib = next;
+    }
+    next.is_some()
 }
 
 /// The report of an attempt that succeeded.

@@ -371,3 +371,57 @@ async fn a_backend_that_cannot_be_asked_does_not_keep_the_others_from_cancelling
         .unwrap_err();
     assert_eq!(error.kind(), BackendErrorKind::Unavailable);
 }
+
+#[tokio::test]
+async fn an_attempt_that_ran_out_of_memory_is_followed_by_one_with_more_up_to_the_ceiling() {
+    let mut backend = mock("mock");
+    let memory = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&memory);
+    backend.expect_start().times(3).returning(move |job, _| {
+        seen.lock().unwrap().push(job.spec().resources.memory_mib);
+        Ok(handle())
+    });
+    backend.expect_describe().times(3).returning(|_| {
+        let mut status = JobStatus::new(JobState::Ended);
+        status.failure = Some(JobFailure::new(FailureClass::OutOfMemory));
+        Ok(status)
+    });
+    backend
+        .expect_cancel()
+        .returning(|_, _| Ok(CancelOutcome::AlreadyEnded));
+    let spec: JobSpec = serde_json::from_value(json!({
+        "name": "hungry", "command": ["x"], "resources": {"memory_mib": 1000},
+        "retry": {"attempts": 5, "more_memory": {"factor": 2, "max_mib": 3000}},
+    }))
+    .unwrap();
+    let local = LocalRunner::new()
+        .callback_timeout()
+        .callback_timeout()
+        .callback_timeout();
+    let result = run(JobRunner::new(Arc::new(backend)), local, spec).await;
+    assert!(message(&result).contains("Longhaul.OutOfMemory"));
+    let memory = memory.lock().unwrap().clone();
+    assert_eq!(memory, [Some(1000), Some(2000), Some(3000)]);
+}
+
+#[tokio::test]
+async fn a_start_that_failed_for_a_passing_reason_is_tried_again_and_another_is_not() {
+    for (reason, starts) in [("Rate exceeded", 2), ("manifest unknown", 1)] {
+        let mut backend = mock("mock");
+        self::starts(&mut backend, starts);
+        backend.expect_describe().returning(move |_| {
+            let failure = JobFailure::new(FailureClass::FailedToStart).with_reason(reason);
+            let mut status = JobStatus::new(JobState::Ended);
+            status.failure = Some(failure);
+            Ok(status)
+        });
+        backend
+            .expect_cancel()
+            .returning(|_, _| Ok(CancelOutcome::AlreadyEnded));
+        let local = LocalRunner::new().callback_timeout().callback_timeout();
+        let retry: RetryPolicy = serde_json::from_value(json!({"attempts": 2})).unwrap();
+        let spec = spec().with_retry(retry);
+        let result = run(JobRunner::new(Arc::new(backend)), local, spec).await;
+        assert!(message(&result).contains("Longhaul.FailedToStart"));
+    }
+}
