@@ -86,11 +86,15 @@ pub(super) async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
         }
     };
     drop(board);
-    local.service.shutdown().await;
+    let id = ExecutionId::from_arn(&arn);
     let End::Succeeded(result) = end else {
+        // It failed, maybe with jobs under way: nobody listens to them any more.
+        let cancelled = local.runner.cancel_all(&id, "the execution failed").await;
+        local.service.shutdown().await;
+        cancelled.map_err(|error| CliError::broken("the jobs could not be listed", error))?;
         return finish(&mut view, end);
     };
-    let id = ExecutionId::from_arn(&arn);
+    local.service.shutdown().await;
     let result = payloads::read(result, &id, store.as_deref()).await?;
     let report: FanOutReport<CallbackResult> = serde_json::from_str(&result)
         .map_err(|error| CliError::broken("the execution's report cannot be read", error))?;
