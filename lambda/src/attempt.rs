@@ -7,6 +7,7 @@ use longhaul_core::{
     BackendError, BackendErrorKind, CallbackToken, CancelOutcome, ComputeBackend, ExecutionId,
     FailureClass, Job, JobFailure, JobHandle, JobSpec, PayloadError, PayloadStore, Retry, payload,
 };
+use tracing::Instrument as _;
 
 use crate::durable::{
     self, Again, CallbackError, CallbackOptions, Completed, DurableContext, DurableError,
@@ -91,7 +92,18 @@ impl Attempt<'_> {
         let waited = durable::wait_noting(
             self.ctx,
             options,
-            async move |token, tries| start.run(&token, tries).await,
+            async move |token, tries| {
+                // Only where the start is made: a replay makes no span.
+                let span = tracing::info_span!(
+                    "start",
+                    job = %start.spec.name,
+                    attempt = start.number,
+                    execution = %start.execution,
+                    tries,
+                    handle = tracing::field::Empty,
+                );
+                start.run(&token).instrument(span).await
+            },
             |handle| self.together.started(handle),
         )
         .await;
@@ -208,7 +220,8 @@ struct Start {
 }
 
 impl Start {
-    async fn run(self, token: &CallbackToken, tries: u32) -> Result<JobHandle, StepFailure> {
+    /// Within the span that names the attempt.
+    async fn run(self, token: &CallbackToken) -> Result<JobHandle, StepFailure> {
         let mut job = Job::new(
             Arc::unwrap_or_clone(self.spec),
             self.execution,
@@ -231,17 +244,12 @@ impl Start {
         }
         match started {
             Ok(handle) => {
-                tracing::info!(
-                    job = %job.name(), attempt = self.number, execution = %job.execution(), %handle,
-                    "started"
-                );
+                tracing::Span::current().record("handle", tracing::field::display(&handle));
+                tracing::info!(%handle, "started");
                 Ok(handle)
             }
             Err(error) => {
-                tracing::warn!(
-                    job = %job.name(), attempt = self.number, execution = %job.execution(), tries,
-                    kind = %error.kind(), error = %error.full_message(), "did not start"
-                );
+                tracing::warn!(kind = %error.kind(), error = %error.full_message(), "did not start");
                 let mut failure = step_failure(&error);
                 if error.kind() == BackendErrorKind::TooLarge && self.store.is_none() {
                     failure.message.push_str(NO_STORE);
@@ -287,3 +295,7 @@ fn read_failure(error: &ReportedError) -> JobFailure {
         error.data.as_deref(),
     )
 }
+
+#[cfg(test)]
+#[path = "attempt_log_tests.rs"]
+mod log_tests;
