@@ -1,1 +1,4 @@
-//! Nothing but benches: see `benches/`.
+//! What the benches share: histories to replay, and the functions that replay them.
+
+pub mod history;
+pub mod replay;

@@ -46,7 +46,6 @@ pub(crate) struct Attempt<'a> {
     /// The heartbeat timeout where the spec does not say.
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) store: Option<&'a Arc<dyn PayloadStore>>,
-    pub(crate) execution: &'a ExecutionId,
     /// From 1.
     pub(crate) number: u32,
     pub(crate) together: &'a dyn Together,
@@ -85,7 +84,7 @@ impl Attempt<'_> {
             backend: Arc::clone(self.backend),
             store: self.store.map(Arc::clone),
             spec: Arc::clone(self.spec),
-            execution: self.execution.clone(),
+            arn: self.ctx.execution_arn().to_owned(),
             number: self.number,
             heartbeat,
         };
@@ -98,7 +97,7 @@ impl Attempt<'_> {
                     "start",
                     job = %start.spec.name,
                     attempt = start.number,
-                    execution = %start.execution,
+                    execution = %ExecutionId::from_arn(&start.arn),
                     tries,
                     handle = tracing::field::Empty,
                 );
@@ -214,7 +213,8 @@ struct Start {
     store: Option<Arc<dyn PayloadStore>>,
     /// Shared, so that a replay, which starts nothing, copies nothing.
     spec: Arc<JobSpec>,
-    execution: ExecutionId,
+    /// The execution's. Its id is a hash, which a replay does not need.
+    arn: String,
     number: u32,
     heartbeat: Option<Duration>,
 }
@@ -224,7 +224,7 @@ impl Start {
     async fn run(self, token: &CallbackToken) -> Result<JobHandle, StepFailure> {
         let mut job = Job::new(
             Arc::unwrap_or_clone(self.spec),
-            self.execution,
+            ExecutionId::from_arn(&self.arn),
             self.number,
             token,
         )

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use longhaul_core::{
-    CallbackResult, ExecutionId, FailureClass, JobFailure, JobHandle, JobName, JobSpec, StartKey,
-    payload,
+    CallbackResult, CallbackToken, ExecutionId, FailureClass, JobFailure, JobHandle, JobName,
+    JobSpec, payload,
 };
 
 use crate::attempt::{Attempt, Ended, Together};
@@ -16,8 +16,8 @@ use crate::runner::{JobReport, JobRunner, payload_error};
 /// A job that succeeded, its result unread.
 pub(crate) struct Unread {
     pub(crate) report: JobReport<CallbackResult>,
-    /// The start key of the attempt that succeeded.
-    pub(crate) start_key: StartKey,
+    /// The token of the attempt that succeeded. Its start key is a hash, which few replays need.
+    pub(crate) token: CallbackToken,
 }
 
 impl JobRunner {
@@ -31,7 +31,6 @@ impl JobRunner {
         together: &dyn Together,
     ) -> Result<Unread, RunError> {
         let enabled = self.choose(job)?;
-        let execution = ExecutionId::from_arn(ctx.execution_arn());
         // Attempts differ in their memory alone. What one had follows from the failures before it,
         // which are recorded.
         let mut spec = Arc::clone(job);
@@ -44,13 +43,12 @@ impl JobRunner {
                 backend: &enabled.backend,
                 heartbeat: enabled.heartbeat,
                 store: self.store.as_ref(),
-                execution: &execution,
                 number,
                 together,
             };
             let delay = match one.run().await? {
                 Ended::Succeeded(completed) => {
-                    return unread(&job.name, &execution, number, completed);
+                    return unread(&job.name, ctx.execution_arn(), number, completed);
                 }
                 Ended::Failed(handle, failure) => {
                     let more = more_memory(&mut spec, &failure);
@@ -80,6 +78,7 @@ impl JobRunner {
                         })?
                 }
             };
+            let execution = ExecutionId::from_arn(ctx.execution_arn());
             let seed = format!("{execution} {label} {number}");
             let delay = job.retry.jittered(delay, &seed);
             tracing::info!(job = %job.name, attempt = number, ?delay, "the job is tried again");
@@ -111,7 +110,7 @@ fn more_memory(spec: &mut Arc<JobSpec>, failure: &JobFailure) -> bool {
 /// The report of an attempt that succeeded.
 pub(crate) fn unread(
     job: &JobName,
-    execution: &ExecutionId,
+    arn: &str,
     attempts: u32,
     completed: Completed<JobHandle>,
 ) -> Result<Unread, RunError> {
@@ -121,7 +120,8 @@ pub(crate) fn unread(
         payload,
     } = completed;
     let result = if CallbackResult::is_reference(&payload) {
-        match payload::decode_result(execution, &token.start_key(), &payload) {
+        let execution = ExecutionId::from_arn(arn);
+        match payload::decode_result(&execution, &token.start_key(), &payload) {
             Ok(result) => result,
             Err(error) => return Err(payload_error(job, handle, error)),
         }
@@ -135,6 +135,6 @@ pub(crate) fn unread(
             handle,
             attempts,
         },
-        start_key: token.start_key(),
+        token,
     })
 }

@@ -4,11 +4,13 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use lambda_runtime::LambdaEvent;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::durable::serve::{self, ExecutionError};
+pub use crate::durable::serve::{Answer, InvocationPayload};
 use crate::durable::{BoxError, DurableContext};
 use crate::error::full_message;
 use crate::{Config, JobRunner, NotMet, RunAllError, RunError};
@@ -83,6 +85,30 @@ where
     let client = aws_sdk_lambda::Client::new(&sdk_config);
     let runner = config.build(&sdk_config)?.runner().clone();
     serve::run(over(runner, handler), client).await
+}
+
+/// A service function for `lambda_runtime`, from the bytes of an event to its answer, for
+/// middleware of one's own and for measuring: what [`main`] serves, over a given `runner` and the
+/// `client` that checkpoints are written with.
+///
+/// # Errors
+///
+/// When the SDK does not take its options.
+pub fn service<H, F, I, O>(
+    runner: JobRunner,
+    client: aws_sdk_lambda::Client,
+    handler: H,
+) -> Result<
+    impl Fn(LambdaEvent<InvocationPayload>) -> Answer + Send + Sync + Clone + use<H, F, I, O>,
+    BoxError,
+>
+where
+    H: Fn(I, DurableContext, JobRunner) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<O, ExecutionError>> + Send + 'static,
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + Send + 'static,
+{
+    serve::service(over(runner, handler), client)
 }
 
 /// `handler` as the SDK serves it.

@@ -17,12 +17,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::durable::DurableContext;
-use crate::durable::serve::{Answer, ExecutionError, service};
+use crate::durable::serve::{Answer, ExecutionError, InvocationPayload, service};
 
 /// Nothing that is awaited takes longer on any machine.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
-type Serve = Arc<dyn Fn(Value, Context) -> Answer + Send + Sync>;
+type Serve = Arc<dyn Fn(InvocationPayload, Context) -> Answer + Send + Sync>;
 
 /// The function: built once the service is there for its client to talk to.
 #[derive(Clone, Default)]

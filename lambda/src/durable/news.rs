@@ -43,16 +43,21 @@ impl News {
         executions.entry(arn.to_owned()).or_default().told = false;
     }
 
-    /// The handler has suspended: the event to run it again with, where there are news.
-    pub(super) fn again(&self, arn: &str, event: &Value) -> Option<Value> {
+    /// The handler has suspended: the event to run it again with, where there are news. `input`
+    /// is the execution's, as JSON.
+    pub(super) fn again(&self, arn: &str, input: &str) -> Option<Value> {
         let executions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let latest = executions.get(arn).filter(|latest| latest.told)?;
-        let token = latest.token.clone()?;
-        let mut event = event.clone();
-        event["CheckpointToken"] = Value::String(token);
-        // Any marker makes the SDK fetch the whole state.
-        event["InitialExecutionState"]["NextMarker"] = json!("all");
-        Some(event)
+        let token = latest.token.as_deref()?;
+        // Any marker makes the SDK fetch the whole state, and nothing but the input is read here.
+        Some(json!({
+            "DurableExecutionArn": arn,
+            "CheckpointToken": token,
+            "InitialExecutionState": {
+                "Operations": [{"Type": "EXECUTION", "ExecutionDetails": {"InputPayload": input}}],
+                "NextMarker": "all",
+            },
+        }))
     }
 
     /// The invocation has ended.

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lambda_runtime::{LambdaEvent, service_fn};
-use sdk::{InvocationPayload, Options};
+pub use sdk::InvocationPayload;
+use sdk::Options;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::news::{News, Watch};
@@ -34,10 +36,13 @@ const LAST_CALL: Duration = Duration::from_secs(5);
 /// as the handler gave them: the SDK offers a handler no way to set `ErrorData`, flattens
 /// messages and adds up to 64 frames of our own stack. A handler that suspended past
 /// [news](super::news) is run again.
+///
+/// The event goes to the SDK as it was read, once: it holds the whole history, so that a copy of it
+/// costs the more the more jobs have ended.
 pub(crate) fn service<F, Fut, O>(
     handler: F,
     client: aws_sdk_lambda::Client,
-) -> Result<impl Fn(LambdaEvent<Value>) -> Answer + Send + Sync + Clone, BoxError>
+) -> Result<impl Fn(LambdaEvent<InvocationPayload>) -> Answer + Send + Sync + Clone, BoxError>
 where
     F: Fn(Value, DurableContext) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<O, ExecutionError>> + Send,
@@ -51,45 +56,46 @@ where
         .checkpoint_batching(true)
         .checkpoint_delay(TOGETHER)
         .build()?;
-    let failures = Arc::new(Failures::default());
+    let runs = Arc::new(Runs::default());
     let handler = Arc::new(handler);
-    let noted = Arc::clone(&failures);
+    let (noted, told) = (Arc::clone(&runs), Arc::clone(&news));
     let inner = Arc::new(sdk::wrap(
-        move |event: Value, ctx: DurableContext| {
+        move |input: Box<RawValue>, ctx: DurableContext| {
             let handler = Arc::clone(&handler);
-            let failures = Arc::clone(&noted);
+            let runs = Arc::clone(&noted);
+            told.begin(ctx.execution_arn());
+            let request_id = ctx.lambda_context().request_id.clone();
+            let event = serde_json::from_str(input.get());
+            runs.begin(&request_id, ctx.execution_arn(), input);
             async move {
-                let request_id = ctx.lambda_context().request_id.clone();
-                handler(event, ctx).await.map_err(|error| {
+                handler(event?, ctx).await.map_err(|error| {
                     let typed = TypedError::with_type(&error.error_type, error.message.clone());
-                    failures.put(request_id, error);
+                    runs.fail(&request_id, error);
                     BoxError::from(typed)
                 })
             }
         },
         options,
     ));
-    Ok(move |event: LambdaEvent<Value>| -> Answer {
+    Ok(move |event: LambdaEvent<InvocationPayload>| -> Answer {
         let inner = Arc::clone(&inner);
-        let failures = Arc::clone(&failures);
+        let runs = Arc::clone(&runs);
         let news = Arc::clone(&news);
         Box::pin(async move {
-            let LambdaEvent { payload, context } = event;
-            let arn = payload["DurableExecutionArn"].as_str().unwrap_or_default();
+            let LambdaEvent {
+                payload: mut next,
+                context,
+            } = event;
             let invocation = Invocation {
                 news: &news,
-                failures: &failures,
+                runs: &runs,
                 context: &context,
-                arn,
             };
-            let mut next = payload.clone();
             loop {
-                news.begin(arn);
-                let event: InvocationPayload = serde_json::from_value(next)?;
-                let answer = inner(LambdaEvent::new(event, context.clone())).await?;
+                let answer = inner(LambdaEvent::new(next, context.clone())).await?;
                 let answer = serde_json::to_value(answer)?;
-                match invocation.again(&payload, &answer)? {
-                    Some(event) => next = event,
+                match invocation.again(&answer)? {
+                    Some(event) => next = serde_json::from_value(event)?,
                     None => return Ok(invocation.answer(answer)),
                 }
             }
@@ -100,9 +106,8 @@ where
 /// One invocation. What was kept of it goes with it, however it ends.
 struct Invocation<'a> {
     news: &'a News,
-    failures: &'a Failures,
+    runs: &'a Runs,
     context: &'a lambda_runtime::Context,
-    arn: &'a str,
 }
 
 impl Invocation<'_> {
@@ -112,11 +117,15 @@ impl Invocation<'_> {
     ///
     /// When there is something and no time: a failed invocation is followed by another one, a
     /// suspended one with nothing to tell is not.
-    fn again(&self, event: &Value, answer: &Value) -> Result<Option<Value>, BoxError> {
+    fn again(&self, answer: &Value) -> Result<Option<Value>, BoxError> {
         if answer.get("Status") != Some(&json!("PENDING")) {
             return Ok(None);
         }
-        let again = self.news.again(self.arn, event);
+        let again = self
+            .runs
+            .lock()
+            .get(&self.context.request_id)
+            .and_then(|run| self.news.again(&run.arn, run.input.get()));
         if again.is_some() && self.is_nearly_over() {
             return Err("the invocation's time is nearly over and jobs have ended: it is to be followed by another".into());
         }
@@ -132,7 +141,7 @@ impl Invocation<'_> {
 
     /// The answer, with the error just as the handler gave it.
     fn answer(&self, mut answer: Value) -> Value {
-        let failure = self.failures.take(&self.context.request_id);
+        let failure = self.runs.failure(&self.context.request_id);
         if let Some(failure) = failure
             && answer.get("Status") == Some(&json!("FAILED"))
         {
@@ -151,31 +160,54 @@ impl Invocation<'_> {
 
 impl Drop for Invocation<'_> {
     fn drop(&mut self) {
-        self.news.end(self.arn);
-        self.failures.take(&self.context.request_id);
+        if let Some(run) = self.runs.take(&self.context.request_id) {
+            self.news.end(&run.arn);
+        }
     }
 }
 
 /// The answer to one invocation.
-pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Value, lambda_runtime::Error>> + Send>>;
+pub type Answer = Pin<Box<dyn Future<Output = Result<Value, lambda_runtime::Error>> + Send>>;
 
-/// The failures of invocations in flight, by request id.
+/// The handlers of invocations in flight, by request id.
 #[derive(Debug, Default)]
-struct Failures(Mutex<HashMap<String, ExecutionError>>);
+struct Runs(Mutex<HashMap<String, Run>>);
 
-impl Failures {
-    fn put(&self, request_id: String, failure: ExecutionError) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(request_id, failure);
+/// What is known of one.
+#[derive(Debug)]
+struct Run {
+    arn: String,
+    /// The execution's input, to run the handler again with.
+    input: Box<RawValue>,
+    failure: Option<ExecutionError>,
+}
+
+impl Runs {
+    fn begin(&self, request_id: &str, arn: &str, input: Box<RawValue>) {
+        let run = Run {
+            arn: arn.to_owned(),
+            input,
+            failure: None,
+        };
+        self.lock().insert(request_id.to_owned(), run);
     }
 
-    fn take(&self, request_id: &str) -> Option<ExecutionError> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(request_id)
+    fn fail(&self, request_id: &str, failure: ExecutionError) {
+        if let Some(run) = self.lock().get_mut(request_id) {
+            run.failure = Some(failure);
+        }
+    }
+
+    fn failure(&self, request_id: &str) -> Option<ExecutionError> {
+        self.lock().get_mut(request_id)?.failure.take()
+    }
+
+    fn take(&self, request_id: &str) -> Option<Run> {
+        self.lock().remove(request_id)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Run>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

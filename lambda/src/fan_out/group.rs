@@ -125,10 +125,7 @@ impl Group {
         unread: Unread,
         room: usize,
     ) -> Result<JobReport<CallbackResult>, RunError> {
-        let Unread {
-            mut report,
-            start_key,
-        } = unread;
+        let Unread { mut report, token } = unread;
         let CallbackResult::Inline(text) = &report.result else {
             return Ok(report);
         };
@@ -152,7 +149,7 @@ impl Group {
             return Ok(report);
         }
         let execution = ExecutionId::from_arn(ctx.execution_arn());
-        let key = PayloadKey::new(execution, start_key, PayloadKind::Result);
+        let key = PayloadKey::new(execution, token.start_key(), PayloadKind::Result);
         match stored::put(store, &key, text).await {
             Ok(uri) => {
                 report.result = CallbackResult::Reference(uri);

@@ -1,0 +1,48 @@
+//! Replays one history some times, for a profiler: `replay-once SUBJECT JOBS TIMES`.
+
+use std::process::ExitCode;
+
+use aws_durable_execution_sdk::BoxError;
+use longhaul_benches::history::{Size, event};
+use longhaul_benches::replay::{Replay, Subject, expected};
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let subject = args
+        .next()
+        .and_then(|name| Subject::ALL.into_iter().find(|s| s.name() == name));
+    let mut number = || args.next()?.parse::<usize>().ok();
+    let (Some(subject), Some(jobs), Some(times)) = (subject, number(), number()) else {
+        let names = Subject::ALL.map(Subject::name).join("|");
+        eprintln!("usage: replay-once {names} JOBS TIMES");
+        return ExitCode::from(2);
+    };
+    match replay(subject, Size { jobs, result: 200 }, times) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {} was not replayed: {error}", subject.name());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn replay(subject: Subject, size: Size, times: usize) -> Result<(), BoxError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let event = event(subject.shape(), size);
+    let expected = expected(subject, size);
+    let replay = Replay::new(subject)?;
+    for _ in 0..times {
+        let answer = runtime.block_on(replay.answer(&event))?;
+        if answer != expected || replay.calls() > 0 {
+            return Err(format!(
+                "{} calls, answer {}",
+                replay.calls(),
+                String::from_utf8_lossy(&answer)
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
