@@ -62,7 +62,7 @@ mod web;
 
 pub use api::{
     Api, ExecutionDetails, ExecutionSummary, HistoryRequest, ListExecutions, Page, PauseDetails,
-    PauseExecution, StartExecution, StartedExecution,
+    PauseExecution, Settled, StartExecution, StartedExecution,
 };
 pub use clock::{Clock, SystemClock, TestClock};
 pub use config::{

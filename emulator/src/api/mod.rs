@@ -1,6 +1,7 @@
 //! The operations of the durable API as plain methods: what the HTTP surface calls, and what an embedding program can call.
 
 mod reads;
+mod settle;
 mod types;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::model::{CallbackId, ErrorObject, ExecutionArn, Timestamp};
 use crate::pages;
 use crate::store::{Reader, StoreError};
 
+pub use settle::Settled;
 pub use types::{
     ExecutionDetails, ExecutionSummary, HistoryRequest, ListExecutions, Page, PauseDetails,
     PauseExecution, StartExecution, StartedExecution,

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::api::Settled;
 use crate::error::ApiError;
 use crate::machine::{
-    self, Begun, CheckpointRequest, Checkpointed, InvocationResult, Origin, StatePage,
+    self, Begun, CheckpointRequest, Checkpointed, Gate, InvocationResult, Origin, StatePage,
 };
 use crate::model::{ExecutionArn, Timestamp};
 
@@ -119,6 +120,22 @@ impl Engine {
             self.next_expiry = self.store.next_expiry()?;
         }
         Ok(())
+    }
+
+    /// Does what is due, and says whether anything is left to do before the clock moves.
+    pub(crate) fn settle(&mut self) -> Result<Settled, Refusal> {
+        self.tick()?;
+        let invoked = self
+            .open
+            .values()
+            .any(|execution| execution.progress.gate != Gate::Idle);
+        let next = self.schedule.first().map(|(at, _)| *at);
+        let now = self.clock.now();
+        Ok(if invoked || next.is_some_and(|at| at <= now) {
+            Settled::Busy
+        } else {
+            Settled::Until(next)
+        })
     }
 
     pub(super) fn look_at_timers(&mut self, key: i64, now: Timestamp) -> Result<(), Refusal> {
