@@ -143,7 +143,8 @@ pub(crate) struct ManyArgs {
     pub(crate) first: Option<usize>,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A duration as a person writes it.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}: write it as 90s, 15m or '1h 30m'"))
 }

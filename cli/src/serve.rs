@@ -13,10 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use longhaul_emulator::{FunctionConfig, Lifetime, Service, ServiceConfig, ServiceError, WebPage};
+use longhaul_emulator::{
+    DurableConfig, FunctionConfig, Lifetime, Service, ServiceConfig, ServiceError, WebPage,
+};
 use longhaul_process::ProcessBackend;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::args::duration;
 use crate::endpoint::{Endpoint, EndpointFile};
 use crate::error::{CliError, full_message};
 use crate::run::local::{FUNCTION, FunctionEnvironment, REGION};
@@ -58,6 +61,37 @@ pub(crate) struct ServeArgs {
     /// What becomes of a function's process between two invocations
     #[arg(long, value_enum, default_value_t = Between::Reuse)]
     lifetime: Between,
+
+    /// How long one invocation may take, as in 15m; a function that takes longer is killed and invoked again
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "15m")]
+    function_timeout: Duration,
+
+    /// How long an execution may take in all, in whole seconds
+    #[arg(long, value_name = "DURATION", value_parser = whole_seconds, default_value = "1d")]
+    execution_timeout: Duration,
+}
+
+impl ServeArgs {
+    /// The function with what the command line says of all of them.
+    fn settled(&self, function: FunctionConfig) -> FunctionConfig {
+        let retention = DurableConfig::default().retention_days;
+        function
+            .lifetime(self.lifetime.into())
+            .timeout(self.function_timeout)
+            .durable(DurableConfig::new(
+                self.execution_timeout.as_secs(),
+                retention,
+            ))
+    }
+}
+
+/// A duration of which no part of a second would be lost.
+fn whole_seconds(text: &str) -> Result<Duration, String> {
+    let read = duration(text)?;
+    if read.subsec_nanos() > 0 {
+        return Err("an execution's timeout is in whole seconds: round it".to_owned());
+    }
+    Ok(read)
 }
 
 /// What becomes of a function's process between two invocations.
@@ -139,13 +173,14 @@ fn functions(
 ) -> Result<Vec<FunctionConfig>, CliError> {
     if args.functions.is_empty() {
         environment.config()?;
-        return Ok(vec![environment.function(args.lifetime.into())?]);
+        let function = environment.function(args.lifetime.into())?;
+        return Ok(vec![args.settled(function)]);
     }
     args.functions
         .iter()
         .map(|named| {
             let function = environment.offer(named.function()?);
-            Ok(function.lifetime(args.lifetime.into()))
+            Ok(args.settled(function))
         })
         .collect()
 }

@@ -163,6 +163,10 @@ fn what_cannot_be_served_is_said_and_exits_with_2() {
         (["--function", "bad name=/bin/sh"], "bad name"),
         (["--port", &port], "is another program using that port"),
         (["--lifetime", "for-ever"], "possible values"),
+        (["--function-timeout", "0s"], "the timeout"),
+        (["--execution-timeout", "0s"], "1 to 31622400 seconds"),
+        (["--execution-timeout", "1500ms"], "whole seconds"),
+        (["--execution-timeout", "soon"], "write it as 90s"),
     ] {
         let said = longhaul(&world, &[&["serve"][..], &words].concat());
         assert_eq!(said.code, Some(2), "{said:#?}");
