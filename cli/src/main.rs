@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         // The shim must leave the caller's session before anything else runs.
         Command::ProcessShim { directory } => longhaul_process::shim::main(&directory),
         Command::Run(args) => block_on(true, run::main(args)),
-        Command::Serve(args) => block_on(true, serve::main(args)),
+        Command::Serve(args) => block_on(false, serve::main(args)),
         Command::Ps(args) => block_on(false, inspect::ps(args)),
         Command::Show(args) => block_on(false, inspect::show(args)),
         Command::Logs(args) => block_on(false, inspect::logs(args)),
@@ -39,7 +39,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs `future` to its end. The parts that serve one thing at a time need one thread.
+/// Runs `future` to its end. Most parts need one thread; the durable service has another for its writes, and is quicker
+/// when its calls do not wander between threads.
 fn block_on(threads: bool, future: impl Future<Output = ExitCode>) -> ExitCode {
     let mut builder = if threads {
         tokio::runtime::Builder::new_multi_thread()

@@ -7,7 +7,8 @@ use std::time::Duration;
 use longhaul_emulator::{FunctionConfig, InvocationRetry, Service, ServiceConfig};
 use rustix::process::{Signal, getpid, kill_process};
 
-#[tokio::main]
+// One thread beside the writer, as `longhaul serve` has: with two, calls wander from one to the other and take a fifth longer.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let state = arguments

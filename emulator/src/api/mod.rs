@@ -70,6 +70,42 @@ impl Api {
         &self,
         request: StartExecution,
     ) -> Result<StartedExecution, ApiError> {
+        let (start, version) = self.checked(request)?;
+        let started = self.engine.call(move |engine| engine.start(&start)).await?;
+        Ok(StartedExecution {
+            arn: started.arn,
+            version,
+            existing: started.existing,
+        })
+    }
+
+    /// Starts an execution as [`Api::start_execution`] does, and gives its end, which is yet to be awaited.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Api::start_execution`]; of the end, `Service` when the service stops first.
+    pub(crate) async fn run_execution(
+        &self,
+        request: StartExecution,
+    ) -> Result<
+        (
+            StartedExecution,
+            impl Future<Output = Result<Outcome, ApiError>> + use<>,
+        ),
+        ApiError,
+    > {
+        let (start, version) = self.checked(request)?;
+        let (started, waiting) = self.engine.call(move |engine| engine.run(&start)).await?;
+        let started = StartedExecution {
+            arn: started.arn,
+            version,
+            existing: started.existing,
+        };
+        Ok((started, end(waiting)))
+    }
+
+    /// What is asked of the writer, and the version that will run.
+    fn checked(&self, request: StartExecution) -> Result<(StartRequest, String), ApiError> {
         let target = self.target(&request.function, request.qualifier.as_deref())?;
         let limit = if request.synchronous {
             pages::SYNC_PAYLOAD
@@ -118,12 +154,7 @@ impl Api {
             trace: request.trace,
             tenant: request.tenant,
         };
-        let started = self.engine.call(move |engine| engine.start(&start)).await?;
-        Ok(StartedExecution {
-            arn: started.arn,
-            version,
-            existing: started.existing,
-        })
+        Ok((start, version))
     }
 
     /// Finds the function an invocation means.
@@ -158,10 +189,7 @@ impl Api {
     /// `ResourceNotFound` for an unknown execution; `Service` when the service stops first.
     pub async fn wait(&self, arn: &ExecutionArn) -> Result<Outcome, ApiError> {
         let arn = arn.clone();
-        match self.engine.call(move |engine| engine.wait(&arn)).await? {
-            Waiting::Over(outcome) => Ok(outcome),
-            Waiting::Open(receiver) => receiver.await.map_err(|_| ApiError::stopping()),
-        }
+        end(self.engine.call(move |engine| engine.wait(&arn)).await?).await
     }
 
     /// Stops an execution and returns when it ended. An execution that has ended stays as it is.
@@ -319,6 +347,13 @@ impl Api {
             Ok(result) => result.map_err(unreadable),
             Err(_) => Err(ApiError::stopping()),
         }
+    }
+}
+
+async fn end(waiting: Waiting) -> Result<Outcome, ApiError> {
+    match waiting {
+        Waiting::Over(outcome) => Ok(outcome),
+        Waiting::Open(receiver) => receiver.await.map_err(|_| ApiError::stopping()),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::machine::{self, CallbackAction, ControlRequest, Origin, Outcome, Targ
 use crate::model::id::{is_name, mint_ordered_uuid, mint_uuid};
 use crate::model::{CallbackId, ErrorObject, ExecutionArn, Timestamp};
 
-use super::{Engine, Refusal};
+use super::{Engine, Haste, Refusal};
 
 /// A request to start an execution, already checked against the functions.
 #[derive(Debug, Clone)]
@@ -99,6 +99,15 @@ impl Engine {
             arn,
             existing: false,
         })
+    }
+
+    /// Starts an execution for a caller who waits for its end, and is told nothing before it: the start shares the commit
+    /// of what comes next, and the first invocation begins before that.
+    pub(crate) fn run(&mut self, request: &StartRequest) -> Result<(Started, Waiting), Refusal> {
+        let started = self.start(request)?;
+        let waiting = self.wait(&started.arn)?;
+        self.haste = Haste::Later;
+        Ok((started, waiting))
     }
 
     /// The end of an execution, when it comes.

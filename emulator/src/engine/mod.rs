@@ -1,5 +1,6 @@
 //! The writer: holds the open executions, applies transitions to disk and memory together, and tells the rest afterwards.
 
+mod batch;
 mod calls;
 mod invocations;
 mod job;
@@ -16,11 +17,12 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::clock::Clock;
 use crate::config::{CommitHook, InvocationRetry, Limits};
 use crate::functions::Functions;
-use crate::machine::{self, Effect, Execution, Gate, Origin, Outcome, Transition, Undo, World};
+use crate::machine::{self, Effect, Execution, Gate, Origin, Outcome, Transition, World};
 use crate::model::{ExecutionArn, Timestamp};
 use crate::service::ServiceEvent;
 use crate::store::{Store, StoreError};
 
+use batch::{Batch, Haste, Step};
 pub(crate) use calls::{StartRequest, Waiting};
 pub(crate) use job::{EngineHandle, Refusal};
 
@@ -88,21 +90,8 @@ pub(crate) struct Engine {
     next_expiry: Option<Timestamp>,
     commits: u64,
     batch: Batch,
-}
-
-/// What one commit brings about, and how to take it back.
-#[derive(Default)]
-struct Batch {
-    undo: Vec<Step>,
-    written: bool,
-    events: Vec<ServiceEvent>,
-    work: Vec<Work>,
-    closed: Vec<i64>,
-}
-
-enum Step {
-    Created(i64),
-    Applied(i64, Box<Undo>),
+    /// Of the call that runs.
+    haste: Haste,
 }
 
 impl Engine {
@@ -134,6 +123,7 @@ impl Engine {
             next_expiry,
             commits: 0,
             batch: Batch::default(),
+            haste: Haste::default(),
         };
         engine.restore_open()?;
         engine.commit()?;
@@ -174,60 +164,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes the batch durable, then lets its consequences happen.
-    fn commit(&mut self) -> Result<(), StoreError> {
-        self.store.commit()?;
-        let batch = std::mem::take(&mut self.batch);
-        if batch.written {
-            self.commits += 1;
-            if let Some(hook) = &self.on_commit {
-                hook(self.commits);
-            }
-        }
-        for event in batch.events {
-            // Nobody listening is fine.
-            drop(self.events.send(event));
-        }
-        for work in batch.work {
-            // The dispatcher is gone only while the service stops; the wish is in the database.
-            drop(self.work.send(work));
-        }
-        for key in batch.closed {
-            let outcome = self
-                .open
-                .get(&key)
-                .and_then(|execution| execution.outcome.clone());
-            for waiter in self.waiters.remove(&key).unwrap_or_default() {
-                if let Some(outcome) = &outcome {
-                    drop(waiter.send(outcome.clone()));
-                }
-            }
-        }
-        for step in batch.undo {
-            let (Step::Created(key) | Step::Applied(key, _)) = step;
-            self.forget_if_over(key);
-        }
-        self.publish_next_due();
-        Ok(())
-    }
-
-    /// Undoes in memory what could not be made durable.
-    fn take_back(&mut self) {
-        self.store.roll_back();
-        let batch = std::mem::take(&mut self.batch);
-        for step in batch.undo.into_iter().rev() {
-            match step {
-                Step::Applied(key, undo) => {
-                    if let Some(execution) = self.open.get_mut(&key) {
-                        execution.undo(*undo);
-                    }
-                    self.reschedule(key);
-                }
-                Step::Created(key) => self.forget(key),
-            }
-        }
-    }
-
     /// Writes a transition and applies it, with everything that follows from it in the same commit.
     fn apply(&mut self, key: i64, transition: Transition) -> Result<(), StoreError> {
         let Some(execution) = self.open.get_mut(&key) else {
@@ -238,15 +174,6 @@ impl Engine {
         let undo = Box::new(execution.apply(&transition));
         self.batch.undo.push(Step::Applied(key, undo));
         self.follow(key, transition)
-    }
-
-    /// Applies a transition that need not survive a crash: what it notes is done anew after one.
-    fn apply_in_memory(&mut self, key: i64, transition: &Transition) {
-        if let Some(execution) = self.open.get_mut(&key) {
-            let undo = Box::new(execution.apply(transition));
-            self.batch.undo.push(Step::Applied(key, undo));
-            self.reschedule(key);
-        }
     }
 
     fn create(&mut self, origin: Origin) -> Result<i64, StoreError> {
@@ -374,6 +301,7 @@ impl Engine {
         if let Some(at) = self.scheduled.remove(&key) {
             self.schedule.remove(&(at, key));
         }
+        self.waiters.remove(&key);
     }
 
     /// The last act of the writer thread.

@@ -21,7 +21,7 @@ struct Bench {
     commits: Arc<AtomicU64>,
 }
 
-fn bench(state: &TempDir) -> Bench {
+fn engine(state: &TempDir) -> (Engine, mpsc::UnboundedReceiver<Work>, Arc<AtomicU64>) {
     let folder = Arc::new(StateFolder::hold(state.path()).unwrap());
     let store = Store::open(&folder).unwrap();
     let function = FunctionConfig::process("job", "/bin/true", std::iter::empty::<&str>());
@@ -46,6 +46,11 @@ fn bench(state: &TempDir) -> Bench {
         next_due,
     })
     .unwrap();
+    (engine, work, commits)
+}
+
+fn bench(state: &TempDir) -> Bench {
+    let (engine, work, commits) = engine(state);
     let (engine, thread) = EngineHandle::spawn(engine).unwrap();
     Bench {
         engine,
@@ -247,6 +252,78 @@ async fn a_transition_that_could_not_be_written_is_undone_in_memory_too() {
         waiting,
         Waiting::Over(Outcome::Succeeded(Some(_)))
     ));
+    bench.end().await;
+}
+
+#[test]
+fn who_waits_for_an_execution_is_invoked_for_before_the_commit_which_the_next_call_shares() {
+    let state = tempfile::tempdir().unwrap();
+    let (mut engine, mut work, commits) = engine(&state);
+    let (started, waiting) = engine.run(&start("a", "1".into())).unwrap();
+    assert!(matches!(waiting, Waiting::Open(_)));
+    assert!(
+        !engine.answer_now(),
+        "who started it hears nothing before the commit"
+    );
+    assert!(engine.can_wait());
+    engine.ask_for_invocations();
+    let wanted = work.try_recv().unwrap();
+    assert!(engine.begin_invocation(wanted.key).is_some());
+    assert!(engine.answer_now(), "the invocation begins at once");
+    assert!(engine.can_wait());
+    // Somebody else's call, who is to hear of it.
+    engine.start(&start("b", "2".into())).unwrap();
+    assert!(!engine.answer_now());
+    assert!(!engine.can_wait(), "its commit is not put off");
+    engine.commit().unwrap();
+    assert_eq!(commits.load(Ordering::SeqCst), 1);
+    assert!(!engine.can_wait());
+    assert_eq!(work.try_recv().unwrap().arn.name(), "b");
+    assert!(
+        work.try_recv().is_err(),
+        "an invocation is asked for only once"
+    );
+    assert!(engine.open[&wanted.key].arn() == &started.arn);
+}
+
+#[test]
+fn an_invocation_of_what_others_were_not_told_yet_waits_for_the_commit() {
+    let state = tempfile::tempdir().unwrap();
+    let (mut engine, _work, _) = engine(&state);
+    let started = engine.start(&start("a", "1".into())).unwrap();
+    assert!(!engine.answer_now());
+    let key = engine.keys[&started.arn];
+    assert!(engine.begin_invocation(key).is_some());
+    assert!(!engine.answer_now());
+}
+
+#[test]
+fn a_start_that_could_not_be_written_leaves_nothing_though_its_invocation_has_begun() {
+    let state = tempfile::tempdir().unwrap();
+    let (mut engine, _work, _) = engine(&state);
+    let (started, _waiting) = engine.run(&start("a", "1".into())).unwrap();
+    engine.answer_now();
+    let key = engine.keys[&started.arn];
+    let begun = engine.begin_invocation(key).unwrap();
+    engine.take_back();
+    assert!(engine.open.is_empty() && engine.keys.is_empty() && engine.waiters.is_empty());
+    let late = InvocationResult::Output("{}".into());
+    assert!(engine.end_invocation(key, &begun.request_id, &late).is_ok());
+    assert!(!engine.run(&start("a", "1".into())).unwrap().0.existing);
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_waits_for_comes_all_the_same() {
+    let state = tempfile::tempdir().unwrap();
+    let bench = bench(&state);
+    let request = start("a", "1".into());
+    let (started, waiting) = bench
+        .engine
+        .call(move |engine| engine.run(&request))
+        .await
+        .unwrap();
+    assert_eq!(bench.commits.load(Ordering::SeqCst), 1);
+    assert!(!started.existing && matches!(waiting, Waiting::Open(_)));
     bench.end().await;
 }
 

@@ -45,28 +45,26 @@ pub(super) async fn invoke(
             ));
         }
     };
-    let started = server
-        .api
-        .start_execution(StartExecution {
-            function: function.to_owned(),
-            qualifier: qualifier.map(ToOwned::to_owned),
-            name: text(headers, "x-amz-durable-execution-name").map(ToOwned::to_owned),
-            input: if body.is_empty() {
-                "{}".to_owned()
-            } else {
-                body::utf8(&body)?
-            },
-            synchronous,
-            trace: text(headers, "x-amzn-trace-id").map(ToOwned::to_owned),
-            tenant: text(headers, "x-amz-tenant-id").map(ToOwned::to_owned),
-        })
-        .await?;
-    let mut response = if synchronous {
+    let request = StartExecution {
+        function: function.to_owned(),
+        qualifier: qualifier.map(ToOwned::to_owned),
+        name: text(headers, "x-amz-durable-execution-name").map(ToOwned::to_owned),
+        input: if body.is_empty() {
+            "{}".to_owned()
+        } else {
+            body::utf8(&body)?
+        },
+        synchronous,
+        trace: text(headers, "x-amzn-trace-id").map(ToOwned::to_owned),
+        tenant: text(headers, "x-amz-tenant-id").map(ToOwned::to_owned),
+    };
+    let (started, mut response) = if synchronous {
+        let (started, end) = server.api.run_execution(request).await?;
         let ended = tokio::select! {
             () = server.stop.cancelled() => return Err(ApiError::stopping()),
-            ended = tokio::time::timeout(LONGEST_WAIT, server.api.wait(&started.arn)) => ended,
+            ended = tokio::time::timeout(LONGEST_WAIT, end) => ended,
         };
-        match ended {
+        let response = match ended {
             Ok(outcome) => outcome_response(&outcome?)?,
             Err(_) => function_error(&ErrorObject::new(
                 "Sandbox.Timedout",
@@ -75,9 +73,12 @@ pub(super) async fn invoke(
                     LONGEST_WAIT.as_secs()
                 ),
             ))?,
-        }
+        };
+        (started, response)
     } else {
-        respond::raw_json(StatusCode::ACCEPTED, Body::empty())
+        let started = server.api.start_execution(request).await?;
+        let response = respond::raw_json(StatusCode::ACCEPTED, Body::empty());
+        (started, response)
     };
     let mut put = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
