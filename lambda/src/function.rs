@@ -53,7 +53,43 @@ where
             return ExitCode::from(2);
         }
     };
-    match serve(config, handler).await {
+    exit_code(serve(config, handler).await)
+}
+
+/// [`main`] over a runner of one's own: for a backend that [`Config`] does not know. Of the
+/// [environment](crate::config) it reads `LONGHAUL_LOG` and what AWS's SDK does. Returns the exit
+/// code: 1 when serving failed.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use longhaul_core::{ComputeBackend, JobSpec};
+/// use longhaul_lambda::{JobRunner, function};
+///
+/// async fn serve(mine: impl ComputeBackend + 'static) -> std::process::ExitCode {
+///     let runner = JobRunner::new(Arc::new(mine));
+///     function::main_with(runner, |job: JobSpec, ctx, runner: JobRunner| async move {
+///         Ok(runner.run::<serde_json::Value>(&ctx, job).await?.result)
+///     })
+///     .await
+/// }
+/// ```
+pub async fn main_with<H, F, I, O>(runner: JobRunner, handler: H) -> ExitCode
+where
+    H: Fn(I, DurableContext, JobRunner) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<O, ExecutionError>> + Send + 'static,
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + Send + 'static,
+{
+    crate::log::init();
+    let sdk_config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .load()
+        .await;
+    let client = aws_sdk_lambda::Client::new(&sdk_config);
+    exit_code(serve::run(over(runner, handler), client).await)
+}
+
+fn exit_code(served: Result<(), BoxError>) -> ExitCode {
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!(

@@ -38,6 +38,13 @@ impl Served {
     #[track_caller]
     #[must_use]
     pub fn start(words: &[&str]) -> Self {
+        Self::start_with(words, &[])
+    }
+
+    /// The same with more variables, which its functions get as well.
+    #[track_caller]
+    #[must_use]
+    pub fn start_with(words: &[&str], variables: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().unwrap();
         let child = Command::new(longhaul())
             .arg("serve")
@@ -45,6 +52,7 @@ impl Served {
             .env("LONGHAUL_STATE", dir.path().join("state"))
             .env_remove("LONGHAUL_LOG")
             .env_remove("LONGHAUL_PAYLOAD_STORE")
+            .envs(variables.iter().copied())
             .current_dir(dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -207,7 +215,8 @@ pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 
 /// The `longhaul` of this build: beside the `deps` folder that the test is in.
 #[track_caller]
-fn longhaul() -> PathBuf {
+#[must_use]
+pub fn longhaul() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
     let program = profile.join("longhaul");
