@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::{HOUR, ran, spec};
-use longhaul_core::JobSpec;
-use longhaul_lambda::{DurableContext, JobRunner, RunError};
-use longhaul_testing::{Harness, HarnessError, InMemory};
+use longhaul_core::{FailureClass, JobFailure, JobName, JobSpec};
+use longhaul_lambda::{
+    Completion, DurableContext, JobEnd, JobRunner, RunAllError, RunAllOptions, RunError,
+};
+use longhaul_testing::{Harness, HarnessError, InMemory, JobCall};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -127,4 +129,90 @@ async fn a_handler_that_waits_for_what_is_not_durable_is_given_up() {
     let harness = Harness::new(&backend).patience(Duration::from_millis(200));
     let error = harness.run(handler, 1).await.unwrap_err();
     assert!(matches!(error, HarnessError::Hangs(_)), "{error:?}");
+}
+
+/// Four jobs at once that take a day, two, three and four; the ones that are named fail.
+async fn ran_days(failing: &[u32], rule: Completion) -> (Duration, Value) {
+    let mut backend = InMemory::new();
+    for day in 1..=4 {
+        let name = format!("day-{day}");
+        let fails = failing.contains(&day);
+        let end = move |_: &JobCall| {
+            if fails {
+                return Err(JobFailure::new(FailureClass::Failed).into());
+            }
+            Ok(json!(day))
+        };
+        backend = backend.job(&name, end).lasting(&name, HOUR * 24 * day);
+    }
+    let jobs = (1..=4).map(|day| JobSpec::new(JobName::from_text(&format!("day-{day}"))));
+    // None needs a heartbeat: each would be a call to the service.
+    let jobs = jobs.map(|job| job.with_timeout(HOUR * 200).with_heartbeat(Duration::ZERO));
+    let jobs: Vec<JobSpec> = jobs.collect();
+    let runner = JobRunner::new(Arc::new(backend.clone()));
+    let handler = move |jobs: Vec<JobSpec>, ctx: DurableContext| {
+        let runner = runner.clone();
+        async move {
+            let options = RunAllOptions::new().completion(rule);
+            let report = runner.run_all::<u32>(&ctx, jobs, options).await?;
+            let end = |end: &JobEnd<u32>| match end {
+                JobEnd::Succeeded(_) => "ok",
+                JobEnd::Failed(_) => "failed",
+                _ => "stopped",
+            };
+            let ends: Vec<_> = report.jobs.iter().map(end).collect();
+            Ok::<_, RunAllError>(json!({"ends": ends, "met": report.met}))
+        }
+    };
+    let finished = Harness::new(&backend).run(handler, jobs).await.unwrap();
+    assert!(backend.running().is_empty(), "{rule:?}");
+    (finished.took, finished.result())
+}
+
+#[tokio::test]
+async fn each_completion_rule_is_decided_on_the_day_that_decides_it() {
+    use Completion::{All, FirstFailure, FirstSuccesses, Tolerate, ToleratePercent};
+    let day = HOUR * 24;
+    let one = Tolerate { failures: 1 };
+    let half = ToleratePercent { percent: 50 };
+    let two = FirstSuccesses { successes: 2 };
+    for (rule, failing, days, ends, met) in [
+        (All, &[][..], 4, ["ok", "ok", "ok", "ok"], true),
+        (All, &[1, 2], 4, ["failed", "failed", "ok", "ok"], false),
+        (
+            FirstFailure,
+            &[2],
+            2,
+            ["ok", "failed", "stopped", "stopped"],
+            false,
+        ),
+        (one, &[3], 4, ["ok", "ok", "failed", "ok"], true),
+        (
+            one,
+            &[1, 3],
+            3,
+            ["failed", "ok", "failed", "stopped"],
+            false,
+        ),
+        (half, &[1, 2], 4, ["failed", "failed", "ok", "ok"], true),
+        (
+            half,
+            &[1, 2, 3],
+            3,
+            ["failed", "failed", "failed", "stopped"],
+            false,
+        ),
+        (two, &[1], 3, ["failed", "ok", "ok", "stopped"], true),
+        (
+            two,
+            &[1, 2, 3],
+            3,
+            ["failed", "failed", "failed", "stopped"],
+            false,
+        ),
+    ] {
+        let ran = ran_days(failing, rule).await;
+        let wanted = json!({"ends": ends, "met": met});
+        assert_eq!(ran, (day * days, wanted), "{rule:?} {failing:?}");
+    }
 }

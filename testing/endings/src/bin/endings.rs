@@ -1,4 +1,5 @@
-//! A durable function that ends in the way that its event asks for while jobs of it are running.
+//! A durable function that ends in the way that its event asks for: while jobs of it are running, or
+//! with the report of jobs that the event brings.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -7,6 +8,7 @@ use longhaul_core::{JobName, JobSpec};
 use longhaul_lambda::durable::BoxError;
 use longhaul_lambda::{DurableContext, ExecutionError, JobRunner, RunAllOptions, function};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// How it ends, once its jobs are running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -27,18 +29,38 @@ enum Then {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Event {
-    then: Then,
+#[serde(untagged, deny_unknown_fields)]
+enum Event {
+    /// Jobs of its own are running, and then this.
+    Ending { then: Then },
+    /// These are run, and their report is returned.
+    Jobs {
+        jobs: Vec<JobSpec>,
+        options: RunAllOptions,
+    },
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    function::main(ending).await
+    function::main(run).await
+}
+
+async fn run(
+    event: Event,
+    ctx: DurableContext,
+    runner: JobRunner,
+) -> Result<Value, ExecutionError> {
+    let result = match event {
+        Event::Ending { then } => serde_json::to_value(ending(then, ctx, runner).await?),
+        Event::Jobs { jobs, options } => {
+            serde_json::to_value(runner.run_all_unread(&ctx, jobs, options).await?)
+        }
+    };
+    result.map_err(|error| ExecutionError::new("Ending.Json", error.to_string()))
 }
 
 async fn ending(
-    event: Event,
+    then: Then,
     ctx: DurableContext,
     runner: JobRunner,
 ) -> Result<usize, ExecutionError> {
@@ -57,8 +79,8 @@ async fn ending(
     let brief = ctx
         .run_in_child_context(move |ctx| async move {
             runner.run::<()>(&ctx, job("brief", script)).await?;
-            ctx.step(move |_| linger(event.then)).name("linger").await?;
-            match event.then {
+            ctx.step(move |_| linger(then)).name("linger").await?;
+            match then {
                 Then::Fail | Then::Panic => Err("it is to end".into()),
                 _ => Ok(0),
             }
@@ -68,7 +90,7 @@ async fn ending(
     match ctx.try_join_all([lasting.future(), brief.future()]).await {
         Ok(succeeded) => Ok(succeeded.into_iter().sum()),
         #[expect(clippy::panic, reason = "this is what is to be shown")]
-        Err(_) if event.then == Then::Panic => panic!("the handler panics"),
+        Err(_) if then == Then::Panic => panic!("the handler panics"),
         Err(error) => Err(ExecutionError::new("Ending.Error", error.to_string())),
     }
 }
