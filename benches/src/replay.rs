@@ -74,7 +74,7 @@ impl Subject {
     }
 }
 
-type Answered = Pin<Box<dyn Future<Output = Result<Vec<u8>, BoxError>> + Send>>;
+pub(crate) type Answered = Pin<Box<dyn Future<Output = Result<Vec<u8>, BoxError>> + Send>>;
 
 /// One subject, ready to be given events.
 pub struct Replay {
@@ -243,9 +243,9 @@ async fn run(jobs: usize, ctx: DurableContext, runner: JobRunner) -> Result<usiz
     Ok(length)
 }
 
-type Serve = Box<dyn Fn(&[u8]) -> Answered + Send + Sync>;
+pub(crate) type Serve = Box<dyn Fn(&[u8]) -> Answered + Send + Sync>;
 
-fn by_sdk<F, Fut>(handler: F, client: aws_sdk_lambda::Client) -> Result<Serve, BoxError>
+pub(crate) fn by_sdk<F, Fut>(handler: F, client: aws_sdk_lambda::Client) -> Result<Serve, BoxError>
 where
     F: Fn(usize, DurableContext) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<usize, BoxError>> + Send + 'static,
