@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::types::{Event, EventType};
+use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
@@ -13,8 +14,10 @@ use super::local::Local;
 use super::view::Mode;
 use crate::error::CliError;
 
-/// The most running jobs that the table shows.
+/// The most running jobs that the table shows; fewer in a low terminal.
 const ROWS: usize = 12;
+/// The lines of a terminal that are not the table's: the bar, and what stood there before.
+const OTHER_LINES: usize = 3;
 
 /// Follows the jobs of an execution.
 pub(super) struct Board<'a> {
@@ -22,7 +25,8 @@ pub(super) struct Board<'a> {
     arn: String,
     mode: Mode,
     seen: i32,
-    jobs: usize,
+    /// The inputs, one a job, as JSON.
+    inputs: Vec<String>,
     running: BTreeMap<String, Row>,
     done: usize,
     failed: usize,
@@ -35,12 +39,12 @@ struct Row {
 }
 
 impl<'a> Board<'a> {
-    pub(super) fn new(local: &'a Local, arn: String, mode: Mode, jobs: usize) -> Self {
+    pub(super) fn new(local: &'a Local, arn: String, mode: Mode, inputs: Vec<String>) -> Self {
         let screen = (mode == Mode::Terminal).then(|| {
             let screen = MultiProgress::new();
-            let bar = screen.add(ProgressBar::new(jobs as u64));
+            let bar = screen.add(ProgressBar::new(inputs.len() as u64));
             let style = ProgressStyle::with_template(
-                "{bar:30.cyan} {pos}/{len} attempts ended, {elapsed_precise} {msg}",
+                "{bar:24.cyan} {pos}/{len} ended, {elapsed_precise} {wide_msg}",
             );
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.enable_steady_tick(Duration::from_millis(200));
@@ -51,7 +55,7 @@ impl<'a> Board<'a> {
             arn,
             mode,
             seen: 0,
-            jobs,
+            inputs,
             running: BTreeMap::new(),
             done: 0,
             failed: 0,
@@ -150,20 +154,43 @@ impl<'a> Board<'a> {
     }
 
     fn started(&mut self, job: &str) {
-        let bar = match &self.screen {
-            Some((screen, bar)) if self.running.len() < ROWS => {
-                let row = screen.insert_before(bar, ProgressBar::new_spinner());
-                let style = ProgressStyle::with_template("{spinner:.cyan} {msg:<40} {elapsed}");
-                row.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-                row.set_message(job.to_owned());
-                row.enable_steady_tick(Duration::from_millis(200));
-                Some(row)
-            }
-            _ => None,
+        if is_another_attempt(job) {
+            // The job had not ended after all.
+            self.done = self.done.saturating_sub(1);
+            self.failed = self.failed.saturating_sub(1);
+        }
+        let row = Row {
+            since: Instant::now(),
+            bar: None,
         };
-        let since = Instant::now();
-        self.running.insert(job.to_owned(), Row { since, bar });
+        self.running.insert(job.to_owned(), row);
         self.tell("job_started", job, json!({}));
+    }
+
+    /// Gives rows of the table to the jobs that have waited longest for one. Returns how many have
+    /// none.
+    fn fill_table(&mut self) -> usize {
+        let Some((screen, bar)) = &self.screen else {
+            return 0;
+        };
+        let height = usize::from(Term::stderr().size().0);
+        let rows = ROWS.min(height.saturating_sub(OTHER_LINES));
+        let shown = self.running.values().filter(|row| row.bar.is_some());
+        let free = rows.saturating_sub(shown.count());
+        let rows = self.running.iter_mut();
+        let mut hidden: Vec<_> = rows.filter(|(_, row)| row.bar.is_none()).collect();
+        hidden.sort_by_key(|(_, row)| row.since);
+        let left = hidden.len().saturating_sub(free);
+        for (job, row) in hidden.into_iter().take(free) {
+            let spinner = ProgressBar::new_spinner().with_elapsed(row.since.elapsed());
+            let spinner = screen.insert_before(bar, spinner);
+            let style = ProgressStyle::with_template("{spinner:.cyan} {elapsed:>4} {wide_msg}");
+            spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            spinner.set_message(described(job, &self.inputs));
+            spinner.enable_steady_tick(Duration::from_millis(200));
+            row.bar = Some(spinner);
+        }
+        left
     }
 
     fn ended(&mut self, job: &str, succeeded: bool) {
@@ -182,13 +209,11 @@ impl<'a> Board<'a> {
         self.tell(event, job, json!({"seconds": seconds}));
     }
 
-    fn show(&self) {
+    fn show(&mut self) {
+        let hidden = self.fill_table();
         if let Some((_, bar)) = &self.screen {
-            bar.set_position(self.done.min(self.jobs) as u64);
-            bar.set_message(match self.failed {
-                0 => format!("{} running", self.running.len()),
-                failed => format!("{} running, {failed} failed", self.running.len()),
-            });
+            bar.set_position(self.done.min(self.inputs.len()) as u64);
+            bar.set_message(counts(self.running.len(), hidden, self.failed));
         }
     }
 
@@ -198,5 +223,63 @@ impl<'a> Board<'a> {
             members["job"] = job.into();
             eprintln!("{members}");
         }
+    }
+}
+
+/// What stands beside the bar.
+fn counts(running: usize, hidden: usize, failed: usize) -> String {
+    let mut text = format!("{running} running");
+    if hidden > 0 {
+        text.push_str(&format!(" ({hidden} not shown)"));
+    }
+    if failed > 0 {
+        text.push_str(&format!(", {failed} failed"));
+    }
+    text
+}
+
+/// A job in the table: its number and attempt, which are not to be cut off, and its input.
+fn described(job: &str, inputs: &[String]) -> String {
+    let (label, attempt) = match job.rsplit_once(" #") {
+        Some((label, attempt)) => (label, format!(", attempt {attempt}")),
+        None => (job, String::new()),
+    };
+    let number = label.rsplit_once('[').map(|(_, number)| number);
+    let number = number.and_then(|number| number.strip_suffix(']')?.parse::<usize>().ok());
+    match number.and_then(|number| Some((number, inputs.get(number)?))) {
+        Some((number, input)) => format!("job {number}{attempt}: {input}"),
+        None => job.to_owned(),
+    }
+}
+
+/// Whether this is not the first attempt of a job: its name then ends with `#` and a number.
+fn is_another_attempt(job: &str) -> bool {
+    let number = job.rsplit_once(" #").map(|(_, number)| number);
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_says_how_many_run_how_many_of_them_are_not_shown_and_how_many_failed() {
+        assert_eq!(counts(0, 0, 0), "0 running");
+        assert_eq!(counts(64, 52, 3), "64 running (52 not shown), 3 failed");
+    }
+
+    #[test]
+    fn a_job_is_described_by_its_number_attempt_and_input() {
+        let inputs = ["7".to_owned(), "{\"scene\":3}".to_owned()];
+        assert_eq!(described("render[0]", &inputs), "job 0: 7");
+        let second = described("render[1] #2", &inputs);
+        assert_eq!(second, "job 1, attempt 2: {\"scene\":3}");
+        assert_eq!(described("render[9]", &inputs), "render[9]");
+    }
+
+    #[test]
+    fn another_attempt_is_told_from_a_first_one() {
+        assert!(is_another_attempt("render[4] #2"));
+        assert!(!is_another_attempt("render[4]"));
     }
 }

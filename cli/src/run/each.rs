@@ -37,7 +37,6 @@ pub(super) async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     let job = job::read(args)?;
     let inputs = inputs(path)?;
     let options = options(&args.many, &job, inputs.len())?;
-    let count = inputs.len();
     let fan_out = FanOut {
         job,
         inputs,
@@ -46,7 +45,8 @@ pub(super) async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     let event = fan_out
         .event()
         .map_err(|error| CliError::broken("the jobs cannot be written as JSON", error))?;
-    let job = fan_out.job;
+    let FanOut { job, inputs, .. } = fan_out;
+    let inputs = inputs.iter().map(Value::to_string).collect();
 
     let state = StateDir::find(args.state.as_deref())?;
     let execution = match &args.execution {
@@ -74,7 +74,7 @@ pub(super) async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     let arn = invoke(&local, &event, &execution).await?;
     view.execution_started(job.name.as_str(), &execution, &arn);
 
-    let mut board = Board::new(&local, arn.clone(), mode, count);
+    let mut board = Board::new(&local, arn.clone(), mode, inputs);
     let end = tokio::select! {
         end = board.follow() => end?,
         signal = signals.next() => {
