@@ -84,7 +84,12 @@ impl<'a> Board<'a> {
 
     /// Takes the table and the bar away.
     pub(super) fn clear(&mut self) {
-        self.running.clear();
+        // Each by itself: a row that is only dropped may be drawn once more.
+        for row in std::mem::take(&mut self.running).into_values() {
+            if let Some(bar) = row.bar {
+                bar.finish_and_clear();
+            }
+        }
         if let Some((screen, bar)) = self.screen.take() {
             bar.finish_and_clear();
             let _ = screen.clear();

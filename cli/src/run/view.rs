@@ -272,7 +272,7 @@ impl View {
 
     pub(crate) fn stopping(&mut self, signal: &str) {
         self.stop_clock();
-        let text = format!("{signal}: stopping the execution and its job");
+        let text = format!("{signal}: stopping the execution and what it runs");
         self.stage("stopping", '!', &text, json!({"signal": signal}));
     }
 
