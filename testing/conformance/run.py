@@ -24,6 +24,9 @@ REQUIREMENTS = Path(package.__file__).parent / "test_requirements"
 REGION = "us-east-1"
 WORKERS = 6
 
+# What the functions of the suite `invoke` invoke.
+TARGETS = ["conformance-echo", "conformance-failing"]
+
 
 class Stack:
     """What the suite asks CloudFormation: a function's name is its logical name."""
@@ -74,7 +77,7 @@ def main():
     service, handler, *wanted = sys.argv[1:]
     suites = {suite: int(count) for suite, count in (word.split("=") for word in wanted)}
     cases = {suite: sorted((REQUIREMENTS / suite).glob("*.yaml"), key=number) for suite in suites}
-    names = [f"conformance-{path.stem}" for paths in cases.values() for path in paths]
+    names = [f"conformance-{path.stem}" for paths in cases.values() for path in paths] + TARGETS
 
     with tempfile.TemporaryDirectory() as scratch:
         state = Path(scratch) / "state"

@@ -14,8 +14,8 @@ use crate::model::update::OperationUpdate;
 use super::pause::begin_pause;
 use super::validate::is_client_token;
 use super::{
-    Draft, Execution, Gate, REPLAY_WINDOW, Replay, Running, Transition, World, timers, update,
-    validate,
+    Draft, Execution, Gate, REPLAY_WINDOW, Replay, Running, Transition, World, chained, timers,
+    update, validate,
 };
 
 /// A parsed CheckpointDurableExecution request.
@@ -81,6 +81,7 @@ pub(crate) fn checkpoint(
     if !draft.is_closed() {
         // What is due now goes out with this answer, so that a suspended branch goes on without another invocation.
         timers::complete_due(&mut draft);
+        chained::complete_kept(&mut draft);
     }
     let token = CheckpointToken::mint(world.rng);
     // A handler whose execution is being paused gets no further token: it may not checkpoint again, and suspends.

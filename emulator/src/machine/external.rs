@@ -1,4 +1,4 @@
-//! What reaches an execution from outside its handler: callbacks, chained executions that end, a stop.
+//! What reaches an execution from outside its handler: callbacks and a stop.
 
 use crate::error::{ApiError, ApiErrorKind};
 use crate::model::operation::{Kind, OperationStatus};
@@ -67,69 +67,6 @@ pub(crate) fn callback(
     draft.event(position, details);
     draft.wake();
     Ok(draft.finish())
-}
-
-/// Completes the chained invocation `operation` with the outcome of the execution it started.
-///
-/// `None` when the execution no longer waits for it.
-pub(crate) fn child_closed(
-    execution: &Execution,
-    operation: &str,
-    outcome: &Outcome,
-    execution_timeout: u64,
-    world: &World<'_>,
-) -> Option<Transition> {
-    if execution.is_closed() {
-        return None;
-    }
-    let mut draft = Draft::new(execution, world.now);
-    let position = draft.position(operation)?;
-    let mut operation = draft.get(position).cloned()?;
-    let Kind::ChainedInvoke(invoke) = &mut operation.kind else {
-        return None;
-    };
-    if operation.status != OperationStatus::Started {
-        return None;
-    }
-    let details = match outcome {
-        Outcome::Succeeded(result) => {
-            invoke.result.clone_from(result);
-            operation.status = OperationStatus::Succeeded;
-            EventDetails::ChainedInvokeSucceeded {
-                result: EventResult::new(result.clone()),
-            }
-        }
-        Outcome::Failed(error) => {
-            invoke.error = Some(error.clone());
-            operation.status = OperationStatus::Failed;
-            EventDetails::ChainedInvokeFailed {
-                error: EventError::new(error.clone()),
-            }
-        }
-        Outcome::TimedOut => {
-            let error = ErrorObject::new(
-                "ChainedInvoke.Timeout",
-                format!("CHAINED_INVOKE timed out after {execution_timeout} seconds."),
-            );
-            invoke.error = Some(error.clone());
-            operation.status = OperationStatus::TimedOut;
-            EventDetails::ChainedInvokeTimedOut {
-                error: EventError::new(error),
-            }
-        }
-        Outcome::Stopped(error) => {
-            invoke.error = Some(error.clone());
-            operation.status = OperationStatus::Stopped;
-            EventDetails::ChainedInvokeStopped {
-                error: EventError::new(error.clone()),
-            }
-        }
-    };
-    operation.ended = Some(world.now);
-    draft.touch(position, operation);
-    draft.event(position, details);
-    draft.wake();
-    Some(draft.finish())
 }
 
 /// Stops the execution. A second stop, or one of an execution that ended, changes nothing and names the first end.

@@ -8,6 +8,7 @@ use crate::model::id::{CheckpointToken, mint_uuid};
 use crate::model::operation::{Millis, Operation, OperationStatus, Wire};
 use crate::model::{ErrorObject, EventDetails, EventError, EventInput, EventOperation, Timestamp};
 
+use super::chained::complete_kept;
 use super::pause::begin_pause;
 use super::{
     Draft, Effect, Execution, Gate, Origin, Outcome, Progress, Running, StatePage, Transition,
@@ -62,6 +63,7 @@ pub(crate) fn start(key: i64, origin: Origin) -> (Execution, Transition) {
         deferred: false,
         paused_millis: 0,
         control: None,
+        kept: Vec::new(),
     };
     let execution = Execution::restore(key, Arc::new(origin), progress, None, None, Vec::new());
     let mut draft = Draft::new(&execution, now);
@@ -252,13 +254,17 @@ pub(crate) fn ended(
             if draft.progress.failures >= world.retry.attempts {
                 draft.close(Outcome::Failed(error.clone()));
             } else {
+                complete_kept(&mut draft);
                 let delay = world.retry.delay(draft.progress.failures);
                 draft.wake_at(world.now.after(delay));
             }
         }
         InvocationResult::Output(body) => match verdict(body, &execution.origin) {
             Verdict::Close(outcome) => draft.close(outcome),
-            Verdict::Pending => suspend(&mut draft, world),
+            Verdict::Pending => {
+                complete_kept(&mut draft);
+                suspend(&mut draft, world);
+            }
         },
     }
     // A pause that waited for this invocation begins; one that ended the execution has nothing to pause.
@@ -321,6 +327,9 @@ pub(crate) fn recover(execution: &Execution, now: Timestamp) -> Option<Transitio
         "The durable service ended while the invocation ran",
     );
     completed(&mut draft, running, Some(error));
+    if !draft.is_closed() {
+        complete_kept(&mut draft);
+    }
     begin_pause(&mut draft);
     draft.wake();
     // The invocation is asked for by whoever restores the execution; the wish itself is in the gate.

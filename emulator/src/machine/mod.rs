@@ -4,6 +4,7 @@
 //! that changed, the events to append, and what the service must do once all that is durable. The store writes exactly the
 //! transition and [`Execution::apply`] applies it, so memory and disk cannot disagree.
 
+mod chained;
 mod checkpoint;
 mod draft;
 mod external;
@@ -37,9 +38,10 @@ use crate::model::id::CheckpointToken;
 use crate::model::operation::Operation;
 use crate::model::{Event, ExecutionArn, Timestamp};
 
+pub(crate) use chained::child_closed;
 pub(crate) use checkpoint::{CheckpointRequest, Checkpointed, checkpoint, repeated};
 use draft::Draft;
-pub(crate) use external::{CallbackAction, callback, child_closed, stop};
+pub(crate) use external::{CallbackAction, callback, stop};
 pub(crate) use invocation::{Begun, InvocationResult, begin, ended, recover, start};
 pub use outcome::{ExecutionStatus, Outcome};
 pub(crate) use page::{StatePage, marker, read_marker, state};
@@ -140,6 +142,9 @@ pub(crate) struct Progress {
     pub(crate) paused_millis: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     control: Option<pause::Control>,
+    /// Positions of the chained invocations whose end the running invocation has not asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<usize>,
 }
 
 impl Progress {

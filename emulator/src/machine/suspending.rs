@@ -180,6 +180,7 @@ pub(super) fn chained_invoke(
             execution: None,
             result: None,
             error: Some(error.clone()),
+            kept: None,
         };
         let mut operation = new_operation(draft, update, Kind::ChainedInvoke(kind));
         operation.status = OperationStatus::Failed;
@@ -208,6 +209,7 @@ pub(super) fn chained_invoke(
         execution: Some(arn.clone()),
         result: None,
         error: None,
+        kept: None,
     };
     draft.touch(
         position,

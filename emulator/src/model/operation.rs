@@ -109,6 +109,17 @@ pub(crate) struct ChainedInvoke {
     pub(crate) execution: Option<ExecutionArn>,
     pub(crate) result: Option<String>,
     pub(crate) error: Option<ErrorObject>,
+    /// How the execution ended, while its caller has not been told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<ChainedEnd>,
+}
+
+/// How a chained execution ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ChainedEnd {
+    pub(crate) status: OperationStatus,
+    pub(crate) result: Option<String>,
+    pub(crate) error: Option<ErrorObject>,
 }
 
 impl Operation {

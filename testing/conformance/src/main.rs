@@ -1,10 +1,11 @@
 //! One function for every requirement of AWS's conformance suite that we run: its name says which one it is.
 //!
 //! The suite's own files (`aws-durable-execution-conformance-tests` on PyPI) say in prose what each handler shall do;
-//! `conformance-4-1` is the handler of `callback/4-1.yaml`. `run.py` beside this crate runs the suite.
+//! `conformance-4-1` is the handler of `callback/4-1.yaml`; `conformance-echo` and `conformance-failing` are invoked by others. `run.py` beside this crate runs the suite.
 
 mod callbacks;
 mod children;
+mod invokes;
 mod logs;
 mod serdes;
 mod steps;
@@ -23,11 +24,15 @@ async fn handler(event: Value, ctx: DurableContext) -> Result<Value, BoxError> {
     let id = name
         .strip_prefix(PREFIX)
         .ok_or_else(|| format!("a function of the suite is {PREFIX}ID, not {name:?}"))?;
+    if let Some(answer) = invokes::target(id, event.clone()) {
+        return answer;
+    }
     match id.split_once('-').map_or((id, ""), |parts| parts) {
         ("1", n) => steps::handle(n, event, ctx).await,
         ("2", n) => waits::handle(n, ctx).await,
         ("3", n) => children::handle(n, event, ctx).await,
         ("4", n) => callbacks::handle(n, event, ctx).await,
+        ("5", n) => invokes::handle(n, event, ctx).await,
         ("7", n) => submitted::handle(n, event, ctx).await,
         _ => Err(unknown(id)),
     }

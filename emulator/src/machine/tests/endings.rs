@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::super::testing::update;
+use super::super::testing::{Bench, update};
 use super::super::*;
 use super::running;
 use crate::error::ApiErrorKind;
 use crate::model::ErrorObject;
+use crate::model::operation::{Seconds, Wire};
 
 #[test]
 fn callbacks_time_out_by_total_time_and_by_silence() {
@@ -213,4 +214,69 @@ fn a_chained_invocation_of_nobody_fails_in_the_answer() {
             ApiErrorKind::InvalidParameterValue
         );
     }
+}
+
+#[test]
+fn a_chained_end_is_told_when_the_callers_invocation_ends_or_asks() {
+    let start = json!({"Id": "i", "Type": "CHAINED_INVOKE", "Action": "START", "ChainedInvokeOptions": {"FunctionName": "other"}});
+    let started = ["ExecutionStarted", "ChainedInvokeStarted"];
+    type End = fn(&mut Bench);
+    let asks: End = |bench| {
+        let answer = bench.checkpoint(&[]).unwrap();
+        let operation = &answer["NewExecutionState"]["Operations"][0];
+        assert_eq!(operation["ChainedInvokeDetails"]["Result"], "1");
+    };
+    let ends: [(End, &[&str]); 5] = [
+        (asks, &["ChainedInvokeSucceeded"]),
+        (
+            Bench::end_pending,
+            &["InvocationCompleted", "ChainedInvokeSucceeded"],
+        ),
+        (
+            |bench| bench.end_failed("E"),
+            &["InvocationCompleted", "ChainedInvokeSucceeded"],
+        ),
+        (
+            Bench::restart,
+            &["InvocationCompleted", "ChainedInvokeSucceeded"],
+        ),
+        (
+            // It never asked: the history of what it did stays whole.
+            |bench| bench.end_output(json!({"Status": "SUCCEEDED"})),
+            &["InvocationCompleted", "ExecutionSucceeded"],
+        ),
+    ];
+    for (end, events) in ends {
+        let mut bench = running();
+        bench.checkpoint(std::slice::from_ref(&start)).unwrap();
+        assert!(bench.child_closed("i", &Outcome::Succeeded(Some("1".into()))));
+        assert_eq!(bench.event_types(), started, "kept while it runs");
+        let shown = serde_json::to_string(&Wire::<Seconds>::operation(
+            &bench.execution.operations()[0],
+        ));
+        assert!(!shown.unwrap().contains("Result"), "and not shown");
+        assert!(!bench.tick(), "the service does not tell it by itself");
+        end(&mut bench);
+        assert_eq!(bench.event_types(), [&started, events].concat());
+        assert!(
+            !bench.child_closed("i", &Outcome::TimedOut),
+            "an execution ends once"
+        );
+    }
+}
+
+#[test]
+fn a_chained_end_that_was_kept_wakes_its_caller_at_once() {
+    let mut bench = running();
+    let start = json!({"Id": "i", "Type": "CHAINED_INVOKE", "Action": "START", "ChainedInvokeOptions": {"FunctionName": "other"}});
+    bench.checkpoint(&[start]).unwrap();
+    bench.child_closed("i", &Outcome::Succeeded(None));
+    assert!(
+        !bench.child_closed("i", &Outcome::TimedOut),
+        "an execution ends once"
+    );
+    bench.end_pending();
+    assert_eq!(bench.execution.progress.gate, Gate::Queued);
+    let event: Value = serde_json::from_slice(&bench.begin().event().unwrap()).unwrap();
+    assert_eq!(event["UpdatedOperationIds"], json!(["i"]));
 }
