@@ -255,8 +255,8 @@ fn greeting(url: &str, state: &StateDir, functions: &[String]) -> String {
 From another terminal, with any credentials:
 
   export AWS_ENDPOINT_URL_LAMBDA={url} AWS_REGION={REGION}
-  aws lambda invoke --function-name '{first}:$LATEST' --invocation-type Event --durable-execution-name first \\
-    --cli-binary-format raw-in-base64-out --payload '{payload}' /dev/stdout
+  echo '{payload}' | aws lambda invoke --function-name '{first}:$LATEST' \\
+    --invocation-type Event --durable-execution-name first --payload fileb:///dev/stdin /dev/stdout
   longhaul ps
 
 Ctrl-C stops the service. Jobs that run then keep running; the next `longhaul serve` picks them up.

@@ -1,5 +1,5 @@
 """Other people's clients against `longhaul serve`, unchanged: AWS's SDKs for Python and JavaScript run a function each, and
-AWS's command line, boto3 and SAM's command line complete their callbacks. `.ci/clients` sets the variables."""
+AWS's command line, boto3 and SAM's command line complete their callbacks, fail them and keep them alive. `.ci/clients` sets the variables."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 # No call takes this long, even on a machine that is busy; something that never comes fails the test.
 DEADLINE = 120
@@ -28,8 +29,8 @@ def until(what, look):
 
 
 class Service:
-    def __init__(self, url, lambda_, environment):
-        self.url, self.lambda_, self.environment = url, lambda_, environment
+    def __init__(self, url, lambda_, environment, log):
+        self.url, self.lambda_, self.environment, self.log = url, lambda_, environment, log
 
     def events(self, arn):
         pages = self.lambda_.get_paginator("get_durable_execution_history")
@@ -49,8 +50,8 @@ class Service:
             timeout=DEADLINE,
         )
         if ended.returncode != 0:
-            # The last three words are the callback's id and its result.
-            pytest.fail(f"{words[:-3]} ended with {ended.returncode}: {ended.stdout}{ended.stderr}")
+            # Not the words that follow: one is the callback's id.
+            pytest.fail(f"{words[:4]} ended with {ended.returncode}: {ended.stdout}{ended.stderr}")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def service(tmp_path_factory):
             aws_access_key_id="anybody",
             aws_secret_access_key="anything",
         )
-        yield Service(endpoint, client, environment)
+        yield Service(endpoint, client, environment, log)
         print(log.read_text())
     finally:
         process.send_signal(signal.SIGTERM)
@@ -108,39 +109,96 @@ def service(tmp_path_factory):
             process.kill()
 
 
-def by_aws_cli(service, callback, result):
-    service.run(
-        str(Path(os.environ["CLIENTS_PYTHON"]).with_name("aws")),
-        "lambda", "send-durable-execution-callback-success", "--endpoint-url", service.url,
-        "--callback-id", callback, "--result", result,
-    )  # fmt: skip
+# What each way of failing a callback is told, as the API spells it.
+ERROR = {
+    "ErrorType": "Approval.Refused",
+    "ErrorMessage": "not this month",
+    "ErrorData": '{"limit":20}',
+    "StackTrace": ["approvals.py:7"],
+}
 
 
-def by_boto3(service, callback, result):
-    service.lambda_.send_durable_execution_callback_success(CallbackId=callback, Result=result)
+class AwsCli:
+    """AWS's command line."""
+
+    def __init__(self, service):
+        self.service = service
+
+    def send(self, what, callback, *words):
+        self.service.run(
+            str(Path(os.environ["CLIENTS_PYTHON"]).with_name("aws")),
+            "lambda", f"send-durable-execution-callback-{what}", "--endpoint-url", self.service.url,
+            "--callback-id", callback, *words,
+        )  # fmt: skip
+
+    def succeed(self, callback, result):
+        self.send("success", callback, "--result", result)
+
+    def fail(self, callback):
+        self.send("failure", callback, "--error", json.dumps(ERROR))
+
+    def heartbeat(self, callback):
+        self.send("heartbeat", callback)
 
 
-def by_sam(service, callback, result):
-    service.run(
-        os.environ["CLIENTS_SAM"], "local", "callback", "succeed", callback, "--result", result,
-        DURABLE_EXECUTIONS_EXTERNAL_EMULATOR_PORT=str(urlsplit(service.url).port),
-        SAM_CLI_TELEMETRY="0",
-    )  # fmt: skip
+class Boto3:
+    """The SDK for Python."""
+
+    def __init__(self, service):
+        self.lambda_ = service.lambda_
+
+    def succeed(self, callback, result):
+        self.lambda_.send_durable_execution_callback_success(CallbackId=callback, Result=result)
+
+    def fail(self, callback):
+        self.lambda_.send_durable_execution_callback_failure(CallbackId=callback, Error=ERROR)
+
+    def heartbeat(self, callback):
+        self.lambda_.send_durable_execution_callback_heartbeat(CallbackId=callback)
 
 
-@pytest.mark.parametrize("complete", [by_aws_cli, by_boto3, by_sam])
-@pytest.mark.parametrize("function", ["python", "node"])
-def test_a_step_a_wait_and_a_callback_run_to_the_end(service, tmp_path, function, complete):
-    name = f"{function}-{complete.__name__.replace('_', '-')}"
-    ran = tmp_path / "ran"
-    arn = service.lambda_.invoke(
+class Sam:
+    """SAM's command line."""
+
+    def __init__(self, service):
+        self.service = service
+
+    def send(self, what, callback, *words):
+        self.service.run(
+            os.environ["CLIENTS_SAM"], "local", "callback", what, callback, *words,
+            DURABLE_EXECUTIONS_EXTERNAL_EMULATOR_PORT=str(urlsplit(self.service.url).port),
+            SAM_CLI_TELEMETRY="0",
+        )  # fmt: skip
+
+    def succeed(self, callback, result):
+        self.send("succeed", callback, "--result", result)
+
+    def fail(self, callback):
+        self.send(
+            "fail", callback,
+            "--error-type", ERROR["ErrorType"], "--error-message", ERROR["ErrorMessage"],
+            "--error-data", ERROR["ErrorData"], "--stack-trace", *ERROR["StackTrace"],
+        )  # fmt: skip
+
+    def heartbeat(self, callback):
+        self.send("heartbeat", callback)
+
+
+ways = pytest.mark.parametrize("way", [AwsCli, Boto3, Sam])
+functions = pytest.mark.parametrize("function", ["python", "node"])
+
+
+def start(service, function, name, ran):
+    return service.lambda_.invoke(
         FunctionName=f"{function}:$LATEST",
         InvocationType="Event",
         DurableExecutionName=name,
         Payload=json.dumps({"amount": 21, "ran": str(ran)}),
     )["DurableExecutionArn"]
 
-    def callback_id():
+
+def open_callback(service, arn):
+    def look():
         events = service.events(arn)
         ends = [event for event in events if event["EventType"].startswith("Execution")][1:]
         assert not ends, f"it ended before its callback: {ends}"
@@ -153,14 +211,26 @@ def test_a_step_a_wait_and_a_callback_run_to_the_end(service, tmp_path, function
             None,
         )
 
-    result = json.dumps({"by": complete.__name__})
-    complete(service, until("the callback is open", callback_id), result)
+    return until("the callback is open", look)
 
-    def ended():
+
+def end(service, arn):
+    def look():
         execution = service.lambda_.get_durable_execution(DurableExecutionArn=arn)
         return execution["Status"] != "RUNNING" and execution
 
-    execution = until("the execution has ended", ended)
+    return until("the execution has ended", look)
+
+
+@ways
+@functions
+def test_a_step_a_wait_and_a_callback_run_to_the_end(service, tmp_path, function, way):
+    name = f"{function}-{way.__name__}"
+    ran = tmp_path / "ran"
+    arn = start(service, function, name, ran)
+    result = json.dumps({"by": way.__name__})
+    way(service).succeed(open_callback(service, arn), result)
+    execution = end(service, arn)
     assert execution["Status"] == "SUCCEEDED", execution
     assert execution["DurableExecutionName"] == name
     # Both SDKs hand on a callback's result as it was sent: as text.
@@ -193,3 +263,35 @@ def test_a_step_a_wait_and_a_callback_run_to_the_end(service, tmp_path, function
     assert len(invocations) == 3, invocations
     for event in invocations:
         assert not event["InvocationCompletedDetails"].get("Error"), event
+
+
+@ways
+@functions
+def test_a_callback_kept_alive_and_then_failed_ends_the_execution_with_its_error(
+    service, tmp_path, function, way
+):
+    arn = start(service, function, f"{function}-{way.__name__}-fails", tmp_path / "ran")
+    callback = open_callback(service, arn)
+    way(service).heartbeat(callback)
+    way(service).fail(callback)
+    assert end(service, arn)["Status"] == "FAILED"
+    failed = [event for event in service.events(arn) if event["EventType"] == "CallbackFailed"]
+    assert [event["CallbackFailedDetails"]["Error"]["Payload"] for event in failed] == [ERROR]
+    # Closed: no way keeps it alive now, and each says so.
+    with pytest.raises((ClientError, pytest.fail.Exception), match="CallbackTimeoutException"):
+        way(service).heartbeat(callback)
+
+
+def test_the_commands_that_serve_prints_start_an_execution(service):
+    greeting = service.log.read_text()
+    commands = greeting[greeting.index("  export AWS_") : greeting.index("  longhaul ps")]
+    bin = Path(os.environ["CLIENTS_PYTHON"]).parent
+    service.run("sh", "-ec", commands, PATH=f"{bin}:{os.environ['PATH']}")
+    [execution] = service.lambda_.list_durable_executions_by_function(
+        FunctionName="python", DurableExecutionName="first"
+    )["DurableExecutions"]
+    arn = execution["DurableExecutionArn"]
+    [started] = [event for event in service.events(arn) if event["EventType"] == "ExecutionStarted"]
+    assert json.loads(started["ExecutionStartedDetails"]["Input"]["Payload"]) == {}
+    # Without its input the function would try its step again and again.
+    service.lambda_.stop_durable_execution(DurableExecutionArn=arn)
