@@ -5,6 +5,8 @@ service with one function for each requirement, and hands the suite's own `valid
 completes the callbacks and compares, three clients: boto3's for Lambda, with the service as its endpoint, and two that
 answer from this machine which function has which name and what it printed. Nothing of the comparison is replaced.
 
+Afterwards it reads all these executions again and compares the answers with the API model (`model.py`).
+
 usage: run.py SERVICE HANDLER SUITE=COUNT...   (the programs `durable-service` and `longhaul-conformance`)
 """
 
@@ -19,6 +21,7 @@ import aws_durable_execution_conformance_tests as package
 import boto3
 from aws_durable_execution_conformance_tests.sam import Invoker
 from aws_durable_execution_conformance_tests.validate import validate_description
+from model import Answers
 
 REQUIREMENTS = Path(package.__file__).parent / "test_requirements"
 REGION = "us-east-1"
@@ -105,6 +108,9 @@ def main():
 
             with ThreadPoolExecutor(WORKERS) as workers:
                 found = {suite: list(workers.map(check, paths)) for suite, paths in cases.items()}
+            answers = Answers(url)
+            for name in names:
+                answers.function(name)
         finally:
             process.terminate()
             process.wait()
@@ -117,6 +123,13 @@ def main():
         for result in results:
             if not result.passed:
                 print(f"  {result.description_id}: " + "\n    ".join(result.errors))
+    print(
+        f"{answers.read} answers about these executions, with {len(answers.event_types)} types of events, "
+        f"differ from the API model in {len(answers.faults)} ways"
+    )
+    failed |= bool(answers.faults)
+    for fault in sorted(answers.faults):
+        print(f"  {fault}")
     sys.exit(failed)
 
 
