@@ -3,6 +3,7 @@
 use crate::config::Limits;
 use crate::error::ApiError;
 use crate::machine::{marker, read_marker};
+use crate::model::id::is_name;
 use crate::model::{ErrorObject, Timestamp};
 
 /// The largest payload of a call whose caller does not wait, and of a callback: 1 MiB.
@@ -32,6 +33,16 @@ pub(crate) fn check_error(error: &ErrorObject) -> Result<(), ApiError> {
         return Err(ApiError::invalid(format!(
             "Error object size must be less than or equal to {ASYNC_PAYLOAD} bytes."
         )));
+    }
+    Ok(())
+}
+
+/// Checks the name of an execution, if there is one.
+pub(crate) fn check_name(name: Option<&str>) -> Result<(), ApiError> {
+    if name.is_some_and(|name| !is_name(name, 64)) {
+        return Err(ApiError::invalid(
+            "Invalid durable execution name: use 1 to 64 of [a-zA-Z0-9-_].",
+        ));
     }
     Ok(())
 }

@@ -162,6 +162,9 @@ async fn lists_and_histories_are_filtered_ordered_and_paged() {
         arns[5..]
     );
     assert_eq!(names(&list("Statuses=SUCCEEDED".into()).await).len(), 5);
+    let never =
+        "Statuses=DELETING&Statuses=PAUSED&Statuses=PAUSING&Statuses=TIMED_OUT&Statuses=STOPPED";
+    assert!(names(&list(never.into()).await).is_empty());
     let name = arns[2].rsplit('/').nth(1).unwrap();
     assert_eq!(
         names(&list(format!("DurableExecutionName={name}")).await),
@@ -188,6 +191,8 @@ async fn lists_and_histories_are_filtered_ordered_and_paged() {
     );
     for bad in [
         "Statuses=DONE",
+        "DurableExecutionName=a%20b",
+        "Qualifier=a%20b",
         "MaxItems=1001",
         "MaxItems=x",
         "Marker=x",

@@ -163,23 +163,8 @@ impl Api {
         function: &str,
         qualifier: Option<&str>,
     ) -> Result<Target, ApiError> {
-        let mut name = FunctionName::parse(function)?;
-        if let Some(qualifier) = qualifier {
-            if name
-                .qualifier
-                .as_deref()
-                .is_some_and(|given| given != qualifier)
-            {
-                return Err(ApiError::invalid(
-                    "The derived qualifier from the function name does not match the specified qualifier.",
-                ));
-            }
-            if !crate::machine::is_qualifier(qualifier) {
-                return Err(ApiError::invalid("Invalid qualifier."));
-            }
-            name.qualifier = Some(qualifier.to_owned());
-        }
-        self.functions.invocable(&name)
+        self.functions
+            .invocable(&FunctionName::qualified(function, qualifier)?)
     }
 
     /// Waits until an execution has ended.

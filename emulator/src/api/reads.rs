@@ -103,10 +103,8 @@ impl Api {
     /// `ResourceNotFound` for an unknown function, `InvalidParameterValue` for a filter or marker that is none.
     pub async fn list(&self, request: ListExecutions) -> Result<Page<ExecutionSummary>, ApiError> {
         let now = self.clock.now();
-        let mut name = FunctionName::parse(&request.function)?;
-        if request.qualifier.is_some() {
-            name.qualifier.clone_from(&request.qualifier);
-        }
+        let name = FunctionName::qualified(&request.function, request.qualifier.as_deref())?;
+        pages::check_name(request.name.as_deref())?;
         // Executions outlive the configuration of their function, so an unknown one is only an error when it has none.
         let known = self.functions.named(&name);
         let version = name.qualifier.as_ref().map(|qualifier| {

@@ -6,8 +6,9 @@ use tokio::sync::oneshot;
 
 use crate::error::{ApiError, ApiErrorKind};
 use crate::machine::{self, CallbackAction, ControlRequest, Origin, Outcome, Target};
-use crate::model::id::{is_name, mint_ordered_uuid, mint_uuid};
+use crate::model::id::{mint_ordered_uuid, mint_uuid};
 use crate::model::{CallbackId, ErrorObject, ExecutionArn, Timestamp};
+use crate::pages;
 
 use super::{Engine, Haste, Refusal};
 
@@ -43,12 +44,7 @@ impl Engine {
         let now = self.clock.now();
         let target = &request.target;
         if let Some(name) = &request.name {
-            if !is_name(name, 64) {
-                return Err(ApiError::invalid(
-                    "Invalid durable execution name: use 1 to 64 of [a-zA-Z0-9-_].",
-                )
-                .into());
-            }
+            pages::check_name(Some(name))?;
             if let Some((arn, input)) = self.store.named(&target.name, name)? {
                 if same_json(&input, &request.input) {
                     return Ok(Started {

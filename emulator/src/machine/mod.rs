@@ -46,7 +46,7 @@ pub(crate) use invocation::{Begun, InvocationResult, begin, ended, recover, star
 pub use outcome::{ExecutionStatus, Outcome};
 pub(crate) use page::{StatePage, marker, read_marker, state};
 pub(crate) use pause::{ControlRequest, Pause, pause, resume};
-pub(crate) use target::{FunctionName, Target, is_qualifier};
+pub(crate) use target::{FunctionName, Target};
 pub(crate) use timers::due;
 pub(crate) use validate::{is_tenant, is_trace};
 

@@ -37,6 +37,8 @@ pub enum ExecutionStatus {
     TimedOut,
     /// Ended by a stop request.
     Stopped,
+    /// Being deleted. Lists can be asked for it; nothing here ever is: a deletion is done when it is answered.
+    Deleting,
 }
 
 impl ExecutionStatus {
@@ -51,6 +53,7 @@ impl ExecutionStatus {
             Self::Failed => "FAILED",
             Self::TimedOut => "TIMED_OUT",
             Self::Stopped => "STOPPED",
+            Self::Deleting => "DELETING",
         }
     }
 }

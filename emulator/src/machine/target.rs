@@ -21,7 +21,7 @@ pub(crate) struct Target {
     pub(crate) durable: DurableConfig,
 }
 
-pub(crate) fn is_qualifier(text: &str) -> bool {
+fn is_qualifier(text: &str) -> bool {
     is_version(text) || is_name(text, 128)
 }
 
@@ -69,6 +69,27 @@ impl FunctionName {
             region: region.map(ToOwned::to_owned),
             account: account.map(ToOwned::to_owned),
         })
+    }
+
+    /// Reads a function name beside which a qualifier may be given.
+    pub(crate) fn qualified(text: &str, qualifier: Option<&str>) -> Result<Self, ApiError> {
+        let mut name = Self::parse(text)?;
+        if let Some(qualifier) = qualifier {
+            if name
+                .qualifier
+                .as_deref()
+                .is_some_and(|given| given != qualifier)
+            {
+                return Err(ApiError::invalid(
+                    "The derived qualifier from the function name does not match the specified qualifier.",
+                ));
+            }
+            if !is_qualifier(qualifier) {
+                return Err(ApiError::invalid("Invalid qualifier."));
+            }
+            name.qualifier = Some(qualifier.to_owned());
+        }
+        Ok(name)
     }
 }
 

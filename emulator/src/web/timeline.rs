@@ -254,7 +254,7 @@ pub(super) const fn status_class(status: ExecutionStatus) -> &'static str {
         ExecutionStatus::Paused => "paused",
         ExecutionStatus::Succeeded => "succeeded",
         ExecutionStatus::Failed | ExecutionStatus::TimedOut => "failed",
-        ExecutionStatus::Stopped => "stopped",
+        ExecutionStatus::Stopped | ExecutionStatus::Deleting => "stopped",
     }
 }
 
@@ -268,6 +268,7 @@ pub(super) const fn status_word(status: ExecutionStatus) -> &'static str {
         ExecutionStatus::Failed => "failed",
         ExecutionStatus::TimedOut => "timed out",
         ExecutionStatus::Stopped => "stopped",
+        ExecutionStatus::Deleting => "being deleted",
     }
 }
 
