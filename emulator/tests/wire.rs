@@ -199,6 +199,39 @@ async fn bodies_are_bounded_and_slow_clients_are_cut() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_take_its_answers_is_cut() {
+    let state = tempfile::tempdir().unwrap();
+    let mut limits = Limits::default();
+    limits.connections = 1;
+    limits.read_timeout = Duration::from_millis(300);
+    let service = Service::start(config(&state).limits(limits).function(support::function()))
+        .await
+        .unwrap();
+    let url = service.url();
+    let input = json!({"do": "callback", "input": "x".repeat(1_000_000)}).to_string();
+    let start = request(
+        &url,
+        "POST",
+        "/2015-03-31/functions/job/invocations?Qualifier=$LATEST",
+        &[("x-amz-invocation-type", "Event")],
+        input.as_bytes(),
+    )
+    .await;
+    let arn = encode(start.header("x-amz-durable-execution-arn").unwrap());
+    let path = format!("/2025-12-01/durable-executions/{arn}");
+
+    // A hundred megabytes of answers fit in no buffer on the way.
+    let address = url.strip_prefix("http://").unwrap();
+    let mut greedy = TcpStream::connect(address).await.unwrap();
+    let ask = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    greedy.write_all(ask.repeat(100).as_bytes()).await.unwrap();
+    let answer = request(&url, "GET", &path, &[], b"").await;
+    assert_eq!(answer.status, 200, "the one place is free again");
+    drop(greedy);
+    service.shutdown().await;
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
     let state = tempfile::tempdir().unwrap();
     let mut limits = Limits::default();

@@ -261,7 +261,7 @@ pub struct Limits {
     pub body: usize,
     /// Open connections to the API; further ones wait. Default 1,024.
     pub connections: usize,
-    /// How long a client may take to send its request's head, and its body. Default 30 s.
+    /// How long a client may take to send its request's head, and its body, and to go on taking an answer. Default 30 s.
     pub read_timeout: Duration,
     /// Items on a page when the caller does not say. Default 100, as in the API model.
     pub page_items: usize,
