@@ -47,6 +47,60 @@ fn fragment() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A method and a path: mostly of an operation that there is, so that what follows the path is read too.
+fn call() -> impl Strategy<Value = (&'static str, String)> {
+    // An execution that is stopped or paused would take no checkpoints: those go to one that has ended.
+    let operations = vec![
+        ("POST", "/2015-03-31/functions/job/invocations"),
+        ("POST", "/2015-03-31/functions/job:$LATEST/invocations"),
+        ("GET", "/2025-12-01/functions/job/durable-executions"),
+        ("GET", "/2025-12-01/durable-executions/ARN"),
+        ("GET", "/2025-12-01/durable-executions/ARN/history"),
+        ("GET", "/2025-12-01/durable-executions/ARN/state"),
+        ("POST", "/2025-12-01/durable-executions/ARN/checkpoint"),
+        ("POST", "/2025-12-01/durable-executions/ENDED/stop"),
+        ("POST", "/2025-12-01/durable-executions/ENDED/pause"),
+        ("POST", "/2025-12-01/durable-executions/ENDED/resume"),
+        (
+            "POST",
+            "/2025-12-01/durable-execution-callbacks/YQ%3D%3D/succeed",
+        ),
+        (
+            "POST",
+            "/2025-12-01/durable-execution-callbacks/YQ%3D%3D/fail",
+        ),
+        (
+            "POST",
+            "/2025-12-01/durable-execution-callbacks/YQ%3D%3D/heartbeat",
+        ),
+    ];
+    let known =
+        prop::sample::select(operations).prop_map(|(method, path)| (method, path.to_owned()));
+    let method = prop::sample::select(vec!["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]);
+    let any = (method, prop::collection::vec(fragment(), 0..6))
+        .prop_map(|(method, fragments)| (method, format!("/{}", fragments.join("/"))));
+    prop_oneof![3 => known, 1 => any]
+}
+
+/// Headers that some operation reads, with what may be right and what is not.
+fn headers() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+    let name = prop::sample::select(vec![
+        "x-amz-invocation-type",
+        "x-amz-durable-execution-name",
+        "x-amz-tenant-id",
+        "x-amzn-trace-id",
+        "x-amz-log-type",
+        "x-amz-client-context",
+        "authorization",
+    ]);
+    let value = prop_oneof![
+        Just("Event".to_owned()),
+        Just("DryRun".to_owned()),
+        "[!-~]{1,80}"
+    ];
+    prop::collection::vec((name, value), 0..3)
+}
+
 fn query() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec![
         "Marker",
@@ -146,6 +200,8 @@ struct Target {
     service: Service,
     client: Client,
     arn: String,
+    /// An execution that has ended.
+    ended: String,
     token: String,
     tokens: std::sync::mpsc::Receiver<String>,
     _state: tempfile::TempDir,
@@ -167,7 +223,7 @@ fn target() -> Target {
         .build()
         .unwrap();
     let state = tempfile::tempdir().unwrap();
-    let (service, client, arn, token, tokens) = runtime.block_on(async {
+    let (service, client, arn, ended, token, tokens) = runtime.block_on(async {
         let (sender, receiver) = std::sync::mpsc::channel();
         let sender = Mutex::new(sender);
         let (handler, late) = script(move |call| {
@@ -185,13 +241,16 @@ fn target() -> Target {
         late.set(client.clone()).ok().unwrap();
         let arn = invoke(&client, json!("hold")).await;
         let token = until("the invocation", || async { receiver.try_recv().ok() }).await;
-        (service, client, arn, token, receiver)
+        let ended = invoke(&client, json!("quick")).await;
+        support::ended(&client, &ended).await;
+        (service, client, arn, ended, token, receiver)
     });
     Target {
         runtime,
         service,
         client,
         arn,
+        ended,
         token,
         tokens,
         _state: state,
@@ -214,42 +273,51 @@ fn encode(text: &str) -> String {
 fn no_input_is_answered_with_a_failure() {
     let target = target();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        cases: 600,
+        cases: 1_000,
         ..ProptestConfig::default()
     });
-    let method = prop::sample::select(vec!["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]);
-    let input = (
-        method,
-        prop::collection::vec(fragment(), 0..6),
-        query(),
-        body(),
-    );
+    let (taken, refused) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     runner
-        .run(&input, |(method, fragments, query, body)| {
-            let path = format!("/{}", fragments.join("/"))
-                .replace("ARN", &encode(&target.arn))
-                .replace('?', "");
-            let path = if query.is_empty() {
-                path
-            } else {
-                format!("{path}?{query}")
-            };
-            let body = String::from_utf8(body.clone()).map_or(body, |text| {
-                text.replace("TOKEN", &target.token).into_bytes()
-            });
-            let answer =
-                target
-                    .runtime
-                    .block_on(request(&target.service.url(), method, &path, &[], &body));
-            prop_assert!(
-                answer.status < 500,
-                "{method} {path} {}: {}",
-                String::from_utf8_lossy(&body),
-                answer.status
-            );
-            Ok(())
-        })
+        .run(
+            &(call(), headers(), query(), body()),
+            |((method, path), headers, query, body)| {
+                let path = path
+                    .replace("ARN", &encode(&target.arn))
+                    .replace("ENDED", &encode(&target.ended))
+                    .replace('?', "");
+                let path = if query.is_empty() {
+                    path
+                } else {
+                    format!("{path}?{query}")
+                };
+                let body = String::from_utf8(body.clone()).map_or(body, |text| {
+                    text.replace("TOKEN", &target.token).into_bytes()
+                });
+                let headers: Vec<(&str, &str)> = headers
+                    .iter()
+                    .map(|(name, value)| (*name, value.as_str()))
+                    .collect();
+                let url = target.service.url();
+                let answer = request(&url, method, &path, &headers, &body);
+                let answer = target.runtime.block_on(answer);
+                prop_assert!(
+                    answer.status < 500,
+                    "{method} {path} {}: {}",
+                    String::from_utf8_lossy(&body),
+                    answer.status
+                );
+                let count = if answer.status < 300 {
+                    &taken
+                } else {
+                    &refused
+                };
+                count.set(count.get() + 1);
+                Ok(())
+            },
+        )
         .unwrap();
+    assert!(taken.get() > 20, "{} taken", taken.get());
+    assert!(refused.get() > 20, "{} refused", refused.get());
     target.runtime.block_on(async {
         let history = target
             .client
