@@ -5,6 +5,7 @@
 
 mod callbacks;
 mod children;
+mod conditions;
 mod invokes;
 mod logs;
 mod serdes;
@@ -33,6 +34,7 @@ async fn handler(event: Value, ctx: DurableContext) -> Result<Value, BoxError> {
         ("3", n) => children::handle(n, event, ctx).await,
         ("4", n) => callbacks::handle(n, event, ctx).await,
         ("5", n) => invokes::handle(n, event, ctx).await,
+        ("6", n) => conditions::handle(n, event, ctx).await,
         ("7", n) => submitted::handle(n, event, ctx).await,
         _ => Err(unknown(id)),
     }
