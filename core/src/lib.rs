@@ -51,6 +51,50 @@
 //! }
 //! ```
 //!
+//! `docs/own-backend.md` in the repository builds a real one from nothing, with a mock of its
+//! platform's calls and the suite.
+//!
+//! # A job, from its description to its environment
+//!
+//! What a backend is given is a [`Job`]: a [`JobSpec`] in an execution, as one attempt. Everything that
+//! its worker must know is in the environment that [`Job::environment`] makes, which is the
+//! [worker contract](contract); the start key is made from the token and tells nothing of it.
+//!
+//! ```
+//! use longhaul_core::{CallbackToken, ExecutionId, Job, JobName, JobSpec};
+//!
+//! let spec = JobSpec::new(JobName::new("render")?)
+//!     .with_command(["render", "--fast"])
+//!     .with_input(serde_json::json!({"frames": 24}));
+//! spec.validate()?;
+//! let token = CallbackToken::new("of-the-durable-service")?;
+//! let job = Job::new(spec, ExecutionId::from_arn("arn:aws:lambda:…"), 1, &token);
+//!
+//! let environment = job.environment(&token);
+//! assert_eq!(environment.get("LONGHAUL_INPUT"), Some(r#"{"frames":24}"#));
+//! assert_eq!(environment.get("FRAMES"), Some("24"));
+//! assert_eq!(environment.get("CALLBACK_ID"), Some("of-the-durable-service"));
+//! assert!(!format!("{token:?} {job:?} {environment:?}").contains("of-the-durable-service"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Errors, and failures
+//!
+//! A [`BackendError`] is about a call: its [kind](BackendErrorKind) decides what is tried next. A
+//! [`JobFailure`] is about a job that started: its [class](FailureClass) is what a caller looks at, and
+//! what a [`RetryPolicy`] goes by.
+//!
+//! ```
+//! use longhaul_core::{BackendError, BackendErrorKind, FailureClass, JobFailure, Retry, RetryPolicy};
+//!
+//! let error = BackendError::new(BackendErrorKind::Ambiguous, "queue job render: the connection was cut");
+//! assert_eq!(error.retry(), Retry::SameToken);
+//!
+//! let failure = JobFailure::new(FailureClass::Interrupted).with_reason("Host EC2 terminated");
+//! assert!(RetryPolicy::default().retries(&failure));
+//! assert_eq!(failure.error_type(), "Longhaul.Interrupted");
+//! ```
+//!
 //! # Features
 //!
 //! - `mock`: `MockComputeBackend`, made by [mockall](https://docs.rs/mockall), for unit tests of code

@@ -75,21 +75,23 @@ fn default_timeout() -> Duration {
     JobSpec::DEFAULT_TIMEOUT
 }
 
-/// What a job needs of its machine. What is absent is left to the platform's definition.
+/// What a job needs of its machine. What is absent is left to the platform's definition. Local
+/// processes take what the machine has, whatever stands here.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Resources {
-    /// Virtual processors, such as 0.25 or 4.
+    /// Virtual processors, more than 0, such as 0.25 or 4. Fargate and Batch take some sizes only, and
+    /// only together with some of memory: a backend refuses the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vcpus: Option<f64>,
-    /// Memory in MiB.
+    /// Memory in MiB, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u32>,
-    /// Scratch disk in GiB.
+    /// Scratch disk in GiB, from 1. Fargate has 20 without it, and 200 at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage_gib: Option<u32>,
-    /// GPUs.
+    /// How many GPUs. Fargate has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpus: Option<u32>,
 }

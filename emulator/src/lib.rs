@@ -21,6 +21,50 @@
 //! # }
 //! ```
 //!
+//! # A function in this process
+//!
+//! For tests and for programs that embed the service, a function can be a value: it gets the event that a function binary
+//! gets, and answers what one answers.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use async_trait::async_trait;
+//! use bytes::Bytes;
+//! use longhaul_emulator::{
+//!     FunctionConfig, Invocation, InvocationError, InvocationHandler, Outcome, Service, ServiceConfig, StartExecution,
+//! };
+//!
+//! struct Doubles;
+//!
+//! #[async_trait]
+//! impl InvocationHandler for Doubles {
+//!     async fn invoke(&self, invocation: Invocation) -> Result<Bytes, InvocationError> {
+//!         let bad = |error: serde_json::Error| InvocationError::new("BadEvent", error.to_string());
+//!         let event: serde_json::Value = serde_json::from_slice(&invocation.event).map_err(bad)?;
+//!         let execution = &event["InitialExecutionState"]["Operations"][0]["ExecutionDetails"];
+//!         let input = execution["InputPayload"].as_str().unwrap_or_default();
+//!         let number: i64 = serde_json::from_str(input).map_err(bad)?;
+//!         Ok(format!(r#"{{"Status":"SUCCEEDED","Result":"{}"}}"#, number * 2).into())
+//!     }
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let state = tempfile::tempdir()?;
+//! let function = FunctionConfig::handler("double", Arc::new(Doubles));
+//! let service = Service::start(ServiceConfig::new(state.path()).function(function)).await?;
+//! let started = service.api().start_execution(StartExecution::new("double", "21")).await?;
+//! let outcome = service.api().wait(&started.arn).await?;
+//! assert!(matches!(outcome, Outcome::Succeeded(Some(result)) if result == "42"));
+//! service.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With [`ServiceConfig::clock`] and a [`TestClock`] a wait of thirty days ends when the test says so. Tests of functions that
+//! run jobs have all of this in `longhaul-testing`.
+//!
 //! # Who can reach it
 //!
 //! It listens on loopback only, refuses requests that name another host or come from a web page of another origin, and, with

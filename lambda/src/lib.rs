@@ -4,14 +4,115 @@
 //! it a callback token, suspends the function without compute charges, and returns the job's
 //! result, or the precise reason why there is none, as a [`RunError`].
 //!
-//! The crate also holds a complete handler, the binary `longhaul-handler`: [`handler::serve`]
-//! with its [`Config`] from the environment.
+//! # A durable function
+//!
+//! [`function::main`] is the whole of a `main`: backends and the log from the
+//! [environment](config), the Lambda Runtime API, and your handler for every event, as often as it
+//! is replayed. Event and result are your own types.
+//!
+//! ```no_run
+//! use longhaul_core::{JobName, JobSpec};
+//! use longhaul_lambda::{DurableContext, ExecutionError, JobRunner, function};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Scene {
+//!     frames: u32,
+//! }
+//!
+//! #[derive(Deserialize, Serialize)]
+//! struct Film {
+//!     uri: String,
+//! }
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> std::process::ExitCode {
+//!     function::main(film).await
+//! }
+//!
+//! async fn film(scene: Scene, ctx: DurableContext, runner: JobRunner) -> Result<Film, ExecutionError> {
+//!     let job = JobSpec::new(JobName::from_text("render"))
+//!         .with_command(["render", "--quality", "high"])
+//!         .with_json_input(&scene)
+//!         .map_err(|error| ExecutionError::new("Film.Scene", error.to_string()))?;
+//!     Ok(runner.run::<Film>(&ctx, job).await?.result)
+//! }
+//! ```
+//!
+//! `longhaul serve --function film=target/debug/film` runs it on this machine, with the same jobs as
+//! processes. A function that only runs the job that is its event need not be written: it is the
+//! binary `longhaul-handler`, [`handler::serve`]. One whose backend is not in this crate's features
+//! has [`function::main_with`].
+//!
+//! # Deadlines and other attempts
+//!
+//! They are the job's own: [`timeout`](longhaul_core::JobSpec::timeout) of an attempt, 23 hours by
+//! default; [`heartbeat`](longhaul_core::JobSpec::heartbeat), after so much silence a worker is taken
+//! for lost; [`retry`](longhaul_core::JobSpec::retry), by the class of the failure. Another attempt
+//! has another callback, and the wait before it is durable.
+//!
+//! ```
+//! use std::time::Duration;
+//! use longhaul_core::{FailureClass, JobName, JobSpec, RetryPolicy};
+//!
+//! let mut retry = RetryPolicy::default();
+//! retry.attempts = 5;
+//! retry.on.push(FailureClass::Lost);
+//! let job = JobSpec::new(JobName::from_text("render"))
+//!     .with_timeout(Duration::from_secs(3 * 3600))
+//!     .with_heartbeat(Duration::from_secs(60))
+//!     .with_retry(retry);
+//! assert!(job.validate().is_ok());
+//! ```
+//!
+//! # Why there is no result
+//!
+//! ```no_run
+//! # use longhaul_core::{FailureClass, JobSpec};
+//! # use longhaul_lambda::{DurableContext, JobRunner, RunError};
+//! # async fn handler(ctx: DurableContext, runner: JobRunner, job: JobSpec) -> Result<Option<u32>, RunError> {
+//! match runner.run::<u32>(&ctx, job).await {
+//!     Ok(report) => Ok(Some(report.result)),
+//!     // It started, and this is what became of it: class, exit code, signal, the platform's words.
+//!     Err(error) if error.job_failure().is_some_and(|it| it.class == FailureClass::OutOfMemory) => Ok(None),
+//!     // Any other: the execution fails with the type, message and data of the job's failure.
+//!     Err(error) => Err(error),
+//! }
+//! # }
+//! ```
+//!
+//! # Many jobs at once
+//!
+//! [`JobRunner::run_all`] runs up to [`MAX_JOBS`] in one execution, so many at once, until its
+//! [`Completion`] rule is decided; then it stops what still runs. The report has the jobs in the order
+//! in which they were given.
+//!
+//! ```no_run
+//! # use longhaul_core::JobSpec;
+//! # use longhaul_lambda::{Completion, DurableContext, ExecutionError, JobRunner, RunAllOptions};
+//! # async fn handler(ctx: DurableContext, runner: JobRunner, jobs: Vec<JobSpec>) -> Result<Vec<u32>, ExecutionError> {
+//! let options = RunAllOptions::new().at_once(50).completion(Completion::ToleratePercent { percent: 5 });
+//! let report = runner.run_all::<u32>(&ctx, jobs, options).await?;
+//! for (error_type, jobs) in report.failures() {
+//!     println!("{error_type}: {jobs:?}");
+//! }
+//! Ok(report.into_results()?)
+//! # }
+//! ```
 //!
 //! # What is durable
 //!
-//! A job that succeeds costs two durable operations (a callback and a step), three checkpoint
-//! calls and two invocations. The start runs at least once; the backends make a repeated start
-//! harmless. See [`durable::wait_for_callback`].
+//! A handler is run again from its beginning whenever it is woken, and what it has recorded is not
+//! done again. So it must do the same things in the same order: no clock, no chance, no outside
+//! world but in a step of the context. A job that succeeds costs two durable operations (a callback
+//! and a step), three checkpoint calls and two invocations. The start runs at least once; the
+//! backends make a repeated start harmless. See [`durable::wait_for_callback`], which does the same
+//! for any callback, and not only for jobs.
+//!
+//! # Tests
+//!
+//! `longhaul-testing` runs a handler and its jobs to their end in a unit test, with virtual time and
+//! injected failures. For code that only takes a backend, `MockComputeBackend` of `longhaul-core`.
 //!
 //! # Features
 //!

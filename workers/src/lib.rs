@@ -9,6 +9,63 @@
 //! - **Any program** that keeps the worker contract ([`longhaul_core::contract`]) by itself, in any
 //!   language with an AWS SDK. `examples/self_worker.py` is one.
 //!
+//! # A job in Rust
+//!
+//! Its input is a type of its own, and so is its result. It learns that it is to end, and what it has
+//! by then is still delivered.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use longhaul_worker::JobInfo;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Deserialize)]
+//! struct Scene {
+//!     frames: u32,
+//! }
+//!
+//! #[derive(Serialize)]
+//! struct Film {
+//!     rendered: u32,
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> ExitCode {
+//!     longhaul_worker::run(render).await
+//! }
+//!
+//! async fn render(scene: Scene, job: JobInfo) -> Result<Film, std::io::Error> {
+//!     let mut rendered = 0;
+//!     while rendered < scene.frames && !job.is_cancelled() {
+//!         tokio::fs::write(format!("frame-{rendered}"), b"pixels").await?;
+//!         rendered += 1;
+//!     }
+//!     Ok(Film { rendered })
+//! }
+//! ```
+//!
+//! An error or a panic is a failure; [`WorkerError`] gives it a type of its own, which a caller can
+//! tell it by. `longhaul run -- target/debug/render` would run it under the supervisor, as a command;
+//! by itself it needs `CALLBACK_ID`.
+//!
+//! # A command from a program of one's own
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use std::sync::Arc;
+//!
+//! use longhaul_worker::{Attempt, LambdaCallbacks, Options, Signals, callback_token, supervise};
+//!
+//! # async fn example() -> Result<ExitCode, Box<dyn std::error::Error>> {
+//! let callbacks = Arc::new(LambdaCallbacks::new(callback_token()?));
+//! let mut signals = Signals::install()?;
+//! let options = Options::new(["render", "--fast"]);
+//! let outcome = supervise(&options, &Attempt::from_env()?, callbacks, &mut signals).await;
+//! Ok(ExitCode::from(outcome.exit_code()))
+//! # }
+//! ```
+//!
 //! All of them keep the same promises: a heartbeat at once and then in every third of the
 //! heartbeat timeout, SIGTERM answered in time and reported as an interruption, a report that is
 //! delivered as soon as the durable service can be reached, and an end to the work as soon as

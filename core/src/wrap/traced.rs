@@ -68,7 +68,7 @@ pub struct Counts {
     pub locates: OperationCounts,
 }
 
-/// What came of the calls of one operation.
+/// What came of the calls of one operation, since the wrapper was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OperationCounts {
