@@ -81,9 +81,7 @@ where
     O: Serialize + Send + 'static,
 {
     crate::log::init();
-    let sdk_config = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .load()
-        .await;
+    let sdk_config = crate::aws::config().await;
     let client = aws_sdk_lambda::Client::new(&sdk_config);
     exit_code(serve::run(over(runner, handler), client).await)
 }
@@ -103,7 +101,8 @@ fn exit_code(served: Result<(), BoxError>) -> ExitCode {
 
 /// Serves `handler` over the Lambda Runtime API until the process is ended.
 ///
-/// The AWS client is built before the first invocation, so that none pays for it.
+/// The AWS client is built before the first invocation, but for its TLS, which the first request that is encrypted makes
+/// ready.
 ///
 /// # Errors
 ///
@@ -115,9 +114,7 @@ where
     I: DeserializeOwned + Send + 'static,
     O: Serialize + Send + 'static,
 {
-    let sdk_config = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .load()
-        .await;
+    let sdk_config = crate::aws::config().await;
     let client = aws_sdk_lambda::Client::new(&sdk_config);
     let runner = config.build(&sdk_config)?.runner().clone();
     serve::run(over(runner, handler), client).await

@@ -109,15 +109,14 @@ fn execution_error(error: RunError) -> ExecutionError {
 
 /// Serves invocations over the Lambda Runtime API until the process is ended.
 ///
-/// The AWS client is built before the first invocation, so that none pays for it.
+/// The AWS client is built before the first invocation, but for its TLS, which the first request that is encrypted makes
+/// ready.
 ///
 /// # Errors
 ///
 /// When the Runtime API cannot be reached, or a backend cannot be built.
 pub async fn serve(config: Config) -> Result<(), BoxError> {
-    let sdk_config = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .load()
-        .await;
+    let sdk_config = crate::aws::config().await;
     let client = aws_sdk_lambda::Client::new(&sdk_config);
     let handler = config.build(&sdk_config)?;
     serve::run(

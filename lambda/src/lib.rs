@@ -123,6 +123,7 @@
 
 mod attempt;
 mod attempts;
+mod aws;
 pub mod config;
 pub mod durable;
 mod error;

@@ -16,9 +16,7 @@ use crate::error::full_message;
 ///
 /// When the Runtime API cannot be reached, or a backend cannot be built.
 pub async fn serve(config: ReconcilerConfig) -> Result<(), BoxError> {
-    let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .load()
-        .await;
+    let sdk = crate::aws::config().await;
     let reconciler = config.build(&sdk)?;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let reconciler = reconciler.clone();
