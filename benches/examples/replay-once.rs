@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use aws_durable_execution_sdk::BoxError;
-use longhaul_benches::history::{Size, event};
+use longhaul_benches::history::Size;
 use longhaul_benches::replay::{Replay, Subject, expected};
 
 fn main() -> ExitCode {
@@ -30,7 +30,7 @@ fn replay(subject: Subject, size: Size, times: usize) -> Result<(), BoxError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let event = event(subject.shape(), size);
+    let event = runtime.block_on(subject.event(size))?;
     let expected = expected(subject, size);
     let replay = Replay::new(subject)?;
     for _ in 0..times {

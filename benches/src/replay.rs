@@ -15,13 +15,14 @@ use longhaul_core::{
     JobName, JobSpec,
 };
 use longhaul_lambda::durable::{CallbackOptions, StepFailure, wait_for_callback};
-use longhaul_lambda::{DurableContext, ExecutionError, JobRunner, function};
+use longhaul_lambda::{DurableContext, ExecutionError, JobRunner, RunAllOptions, function};
 use sdk::BoxError;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::history::{self, Shape, Size};
+use crate::recorded;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,17 +39,20 @@ pub enum Subject {
     OurWait,
     /// `JobRunner::run`.
     Run,
+    /// `JobRunner::run_all`, and one job after it.
+    RunAll,
 }
 
 impl Subject {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Value,
         Self::Borrowed,
         Self::SdkRaw,
         Self::SdkWait,
         Self::OurWait,
         Self::Run,
+        Self::RunAll,
     ];
 
     /// What it is called in tables and on a command line.
@@ -61,15 +65,20 @@ impl Subject {
             Self::SdkWait => "sdk-wait",
             Self::OurWait => "our-wait",
             Self::Run => "run",
+            Self::RunAll => "run-all",
         }
     }
 
-    /// The history that it replays.
-    #[must_use]
-    pub fn shape(self) -> Shape {
+    /// The event that it replays.
+    ///
+    /// # Errors
+    ///
+    /// When one that has to be recorded cannot be.
+    pub async fn event(self, size: Size) -> Result<Vec<u8>, BoxError> {
         match self {
-            Self::SdkWait => Shape::Nested,
-            _ => Shape::Flat,
+            Self::SdkWait => Ok(history::event(Shape::Nested, size)),
+            Self::RunAll => recorded::event(size).await,
+            _ => Ok(history::event(Shape::Flat, size)),
         }
     }
 }
@@ -116,6 +125,7 @@ impl Replay {
             Subject::SdkWait => by_sdk(sdk_wait, client)?,
             Subject::OurWait => by_us(our_wait, &calls, client)?,
             Subject::Run => by_us(run, &calls, client)?,
+            Subject::RunAll => by_us(run_all, &calls, client)?,
         };
         Ok(Self { serve, calls })
     }
@@ -243,6 +253,24 @@ async fn run(jobs: usize, ctx: DurableContext, runner: JobRunner) -> Result<usiz
     Ok(length)
 }
 
+/// As [`run`], all at once, and one more job after them.
+pub(crate) async fn run_all(
+    jobs: usize,
+    ctx: DurableContext,
+    runner: JobRunner,
+) -> Result<usize, ExecutionError> {
+    let job = || JobSpec::new(JobName::from_text("job")).with_command(["work"]);
+    let all = (0..jobs).map(|_| job()).collect();
+    let report = runner.run_all::<String>(&ctx, all, RunAllOptions::new());
+    let length = report
+        .await?
+        .results()
+        .map(|(_, result)| result.len())
+        .sum();
+    runner.run::<String>(&ctx, job()).await?;
+    Ok(length)
+}
+
 pub(crate) type Serve = Box<dyn Fn(&[u8]) -> Answered + Send + Sync>;
 
 pub(crate) fn by_sdk<F, Fut>(handler: F, client: aws_sdk_lambda::Client) -> Result<Serve, BoxError>
@@ -283,7 +311,7 @@ where
     }))
 }
 
-fn context() -> Context {
+pub(crate) fn context() -> Context {
     let mut context = Context::default();
     context.request_id = "5f1b0dcb-4a0c-4a65-9a2e-1f3d7b1b9a11".to_owned();
     context
@@ -332,12 +360,20 @@ impl Intercept for Refusing {
 }
 
 fn client(calls: &Arc<AtomicUsize>) -> aws_sdk_lambda::Client {
+    let refusing = Refusing(Arc::clone(calls));
+    client_of(|config| {
+        config
+            .endpoint_url("http://127.0.0.1:9")
+            .interceptor(refusing)
+    })
+}
+
+pub(crate) fn client_of(
+    more: impl FnOnce(aws_sdk_lambda::config::Builder) -> aws_sdk_lambda::config::Builder,
+) -> aws_sdk_lambda::Client {
     let config = aws_sdk_lambda::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .endpoint_url("http://127.0.0.1:9")
-        .credentials_provider(Credentials::new("bench", "bench", None, None, "bench"))
-        .interceptor(Refusing(Arc::clone(calls)))
-        .build();
-    aws_sdk_lambda::Client::from_conf(config)
+        .credentials_provider(Credentials::new("bench", "bench", None, None, "bench"));
+    aws_sdk_lambda::Client::from_conf(more(config).build())
 }

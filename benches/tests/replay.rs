@@ -1,7 +1,7 @@
 //! That what the benches measure is a replay.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use longhaul_benches::history::{Size, event};
+use longhaul_benches::history::Size;
 use longhaul_benches::replay::{Replay, Subject, expected};
 
 #[tokio::test]
@@ -10,7 +10,8 @@ async fn every_subject_reads_all_results_and_calls_nobody() {
         for (jobs, result) in [(1, 200), (10, 4096), (100, 200)] {
             let size = Size { jobs, result };
             let replay = Replay::new(subject).unwrap();
-            let answer = replay.answer(&event(subject.shape(), size)).await.unwrap();
+            let event = subject.event(size).await.unwrap();
+            let answer = replay.answer(&event).await.unwrap();
             assert_eq!(
                 String::from_utf8(answer).unwrap(),
                 String::from_utf8(expected(subject, size)).unwrap(),
@@ -28,12 +29,13 @@ async fn a_job_that_has_not_been_started_is_noticed() {
         Subject::SdkWait,
         Subject::OurWait,
         Subject::Run,
+        Subject::RunAll,
     ] {
         let size = Size {
             jobs: 2,
             result: 20,
         };
-        let event = event(subject.shape(), size);
+        let event = subject.event(size).await.unwrap();
         let mut event: serde_json::Value = serde_json::from_slice(&event).unwrap();
         let state = &mut event["InitialExecutionState"]["Operations"];
         state.as_array_mut().unwrap().truncate(3);
