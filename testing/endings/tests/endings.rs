@@ -66,7 +66,7 @@ fn a_handler_that_panics_leaves_nothing_running() {
 
 #[test]
 fn a_function_that_times_out_again_and_again_leaves_nothing_running() {
-    let serve = serve(&["--function-timeout", "1s"]);
+    let serve = serve(&["--function-timeout", "2s"]);
     let execution = ended(&serve, "hang");
     assert_eq!(execution["Status"], "FAILED", "{execution:#}");
     assert_eq!(execution["Error"]["ErrorType"], "Sandbox.Timedout");
@@ -78,7 +78,7 @@ fn a_function_that_times_out_again_and_again_leaves_nothing_running() {
 #[test]
 fn a_function_that_times_out_or_dies_once_finds_its_jobs_again_and_leaves_nothing_running() {
     for then in ["hang_once", "die_once"] {
-        let serve = serve(&["--function-timeout", "1s"]);
+        let serve = serve(&["--function-timeout", "2s"]);
         let arn = serve.invoke("ending", &json!({ "then": then }));
         wait_running(&serve);
         wait_for("an invocation has failed", || {
@@ -103,7 +103,7 @@ fn a_function_that_times_out_or_dies_once_finds_its_jobs_again_and_leaves_nothin
 
 #[test]
 fn an_execution_that_times_out_leaves_nothing_running() {
-    let serve = serve(&["--execution-timeout", "5s"]);
+    let serve = serve(&["--execution-timeout", "10s"]);
     let execution = ended(&serve, "wait");
     assert_eq!(execution["Status"], "TIMED_OUT", "{execution:#}");
     serve.end();
