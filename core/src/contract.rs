@@ -15,6 +15,7 @@
 //! | `LONGHAUL_HEARTBEAT_SECONDS` | the heartbeat timeout; 0 means none |
 //! | `LONGHAUL_TIMEOUT_SECONDS` | the attempt's timeout, counted from before its start: nobody listens after it |
 //! | `LONGHAUL_JOB_NAME`, `LONGHAUL_EXECUTION_ID`, `LONGHAUL_ATTEMPT` | for logs |
+//! | `LONGHAUL_TIMES` | `1`: whoever reads the report reads times too. A worker may then put the line `longhaul-result/1 begun=… ended=…` before its result ([`CallbackResult::timed`](crate::CallbackResult::timed)), and `"times":{"begun":…,"ended":…}` into the data of a failure, in milliseconds since 1970. The supervisor does |
 //! | `LONGHAUL_START_KEY` | hash of the token: tells one attempt from another without the secret |
 //! | `TRACEPARENT`, `TRACESTATE`, `_X_AMZN_TRACE_ID` | where the job's own traces belong; see below |
 //! | `MESSAGE`, `PROCESSING_TIME`, … | every top-level scalar of an object input, in upper snake case; of an input by reference those of 256 bytes at most, and the supervisor adds longer ones as far as 100 KiB go |
@@ -63,6 +64,8 @@ pub const JOB_NAME: &str = "LONGHAUL_JOB_NAME";
 pub const EXECUTION_ID: &str = "LONGHAUL_EXECUTION_ID";
 /// The number of the attempt, from 1.
 pub const ATTEMPT: &str = "LONGHAUL_ATTEMPT";
+/// `1` where the reader of the report reads when the job ran.
+pub const TIMES: &str = "LONGHAUL_TIMES";
 /// The start key.
 pub const START_KEY: &str = "LONGHAUL_START_KEY";
 

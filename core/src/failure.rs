@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::JobTimes;
+
+mod wire;
+
 /// The class of a [`JobFailure`]: what a retry policy and a person decide by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -19,18 +23,20 @@ pub enum FailureClass {
     /// The platform took the job's machine away, or the job was sent a signal to end and nobody
     /// knows by whom.
     Interrupted,
-    /// The job did not complete its callback in time.
+    /// An attempt did not complete its callback in time.
     TimedOut,
     /// The job is gone without a word: no heartbeat, killed, or exit code 0 without a result.
     Lost,
     /// The job was stopped because the platform was asked to stop it: by a cancel, or by a person or
     /// a program that used the platform's own API. Not to be started again by itself.
     Cancelled,
+    /// The job as a whole, over all its attempts, did not end in time. Never tried again.
+    DeadlineExceeded,
 }
 
 impl FailureClass {
     /// Every class.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Failed,
         Self::FailedToStart,
         Self::OutOfMemory,
@@ -38,6 +44,7 @@ impl FailureClass {
         Self::TimedOut,
         Self::Lost,
         Self::Cancelled,
+        Self::DeadlineExceeded,
     ];
 
     /// The name of the class.
@@ -51,6 +58,7 @@ impl FailureClass {
             Self::TimedOut => "TimedOut",
             Self::Lost => "Lost",
             Self::Cancelled => "Cancelled",
+            Self::DeadlineExceeded => "DeadlineExceeded",
         }
     }
 
@@ -65,6 +73,7 @@ impl FailureClass {
             Self::TimedOut => "Longhaul.TimedOut",
             Self::Lost => "Longhaul.Lost",
             Self::Cancelled => "Longhaul.Cancelled",
+            Self::DeadlineExceeded => "Longhaul.DeadlineExceeded",
         }
     }
 
@@ -77,6 +86,7 @@ impl FailureClass {
             Self::TimedOut => "the job timed out",
             Self::Lost => "the job was lost",
             Self::Cancelled => "the job was cancelled",
+            Self::DeadlineExceeded => "the job's deadline passed",
         }
     }
 }
@@ -90,7 +100,7 @@ impl fmt::Display for FailureClass {
 /// Text that names no failure class.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{name:?} is not a failure class: use Failed, FailedToStart, OutOfMemory, Interrupted, TimedOut, Lost or Cancelled"
+    "{name:?} is not a failure class: use Failed, FailedToStart, OutOfMemory, Interrupted, TimedOut, Lost, Cancelled or DeadlineExceeded"
 )]
 pub struct UnknownFailureClass {
     name: String,
@@ -141,27 +151,15 @@ pub struct JobFailure {
     /// Where the job's logs are: a URL or a path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<String>,
+    /// When the job ran, as its worker or its platform tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<JobTimes>,
     /// The job's own `ErrorType`, where it reported a failure in its own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_type: Option<String>,
     /// The job's own `ErrorData`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_data: Option<String>,
-}
-
-/// The shape of `ErrorData`.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Data {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    exit_code: Option<i32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signal: Option<i32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    stderr: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    logs: Option<String>,
 }
 
 /// What platforms say when a job did not start and may start the next time, in lower case.
@@ -207,6 +205,7 @@ impl JobFailure {
             reason: None,
             stderr: None,
             logs: None,
+            times: None,
             own_type: None,
             own_data: None,
         }
@@ -254,62 +253,11 @@ impl JobFailure {
         self
     }
 
-    /// The `ErrorType` of the failure on the wire: the job's own, or the class's.
+    /// The same failure with when the job ran.
     #[must_use]
-    pub fn error_type(&self) -> &str {
-        self.own_type
-            .as_deref()
-            .unwrap_or_else(|| self.class.error_type())
-    }
-
-    /// The `ErrorMessage` of the failure on the wire: the message, or what `Display` says.
-    #[must_use]
-    pub fn error_message(&self) -> String {
-        self.message.clone().unwrap_or_else(|| self.to_string())
-    }
-
-    /// The `ErrorData` of the failure on the wire: the job's own, or JSON with exit code,
-    /// signal, reason, end of standard error and place of the logs, as far as they are known.
-    #[must_use]
-    pub fn error_data(&self) -> String {
-        if let Some(own) = &self.own_data {
-            return own.clone();
-        }
-        let data = Data {
-            exit_code: self.exit_code,
-            signal: self.signal,
-            reason: self.reason.clone(),
-            stderr: self.stderr.clone(),
-            logs: self.logs.clone(),
-        };
-        serde_json::to_string(&data).unwrap_or_else(|_| "{}".to_owned())
-    }
-
-    /// The failure that an error object on the wire tells of. Never fails: what cannot be read
-    /// is kept as the job's own.
-    #[must_use]
-    pub fn from_wire(error_type: Option<&str>, message: Option<&str>, data: Option<&str>) -> Self {
-        let class = error_type
-            .filter(|text| text.starts_with("Longhaul."))
-            .and_then(|text| text.parse::<FailureClass>().ok());
-        let mut failure = Self::new(class.unwrap_or(FailureClass::Failed));
-        failure.message = message.filter(|m| !m.is_empty()).map(str::to_owned);
-        let read = data.and_then(|text| serde_json::from_str::<Data>(text).ok());
-        match (class, read) {
-            (Some(_), Some(data)) => {
-                failure.exit_code = data.exit_code;
-                failure.signal = data.signal;
-                failure.reason = data.reason;
-                failure.stderr = data.stderr;
-                failure.logs = data.logs;
-            }
-            (Some(_), None) => failure.own_data = data.map(str::to_owned),
-            (None, _) => {
-                failure.own_type = error_type.map(str::to_owned);
-                failure.own_data = data.map(str::to_owned);
-            }
-        }
-        failure
+    pub fn with_times(mut self, times: impl Into<Option<JobTimes>>) -> Self {
+        self.times = times.into();
+        self
     }
 }
 
@@ -341,9 +289,6 @@ impl std::error::Error for JobFailure {}
 
 #[cfg(test)]
 mod tests {
-    use proptest::option::of;
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -378,29 +323,6 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_in_the_jobs_own_words_is_passed_through() {
-        let failure = JobFailure::from_wire(Some("BadFrame"), Some("frame 7"), Some("{\"f\":7}"));
-        assert_eq!(failure.class, FailureClass::Failed);
-        assert_eq!(failure.error_type(), "BadFrame");
-        assert_eq!(failure.error_message(), "frame 7");
-        assert_eq!(failure.error_data(), "{\"f\":7}");
-    }
-
-    #[test]
-    fn an_empty_error_is_a_plain_failure() {
-        let failure = JobFailure::from_wire(None, None, None);
-        assert_eq!(failure, JobFailure::new(FailureClass::Failed));
-        assert_eq!(failure.error_message(), "the job failed");
-    }
-
-    #[test]
-    fn a_missing_exit_code_stays_missing() {
-        let failure = JobFailure::from_wire(Some("Longhaul.Lost"), None, Some("{}"));
-        assert_eq!(failure.exit_code, None);
-        assert!(!failure.error_data().contains("exit_code"));
-    }
-
-    #[test]
     fn display_says_class_exit_code_signal_and_reason() {
         let failure = JobFailure::new(FailureClass::Lost)
             .with_signal(9)
@@ -411,24 +333,5 @@ mod tests {
         );
         let failure = JobFailure::new(FailureClass::Failed).with_exit_code(3);
         assert_eq!(failure.to_string(), "the job failed with exit code 3");
-    }
-
-    proptest! {
-        #[test]
-        fn a_failure_survives_the_wire(
-            class in proptest::sample::select(FailureClass::ALL.to_vec()),
-            message in of(".{1,40}"), exit_code in of(any::<i32>()), signal in of(1i32..65),
-            reason in of(any::<String>()), stderr in of(any::<String>()), logs in of(any::<String>()),
-        ) {
-            let failure = JobFailure { message, exit_code, signal, reason, stderr, logs, ..JobFailure::new(class) };
-            let read = JobFailure::from_wire(Some(failure.error_type()), failure.message.as_deref(), Some(&failure.error_data()));
-            prop_assert_eq!(read, failure);
-        }
-
-        #[test]
-        fn no_error_object_breaks_the_reader(error_type in of(any::<String>()), message in of(any::<String>()), data in of(any::<String>())) {
-            let failure = JobFailure::from_wire(error_type.as_deref(), message.as_deref(), data.as_deref());
-            prop_assert!(!failure.to_string().is_empty());
-        }
     }
 }

@@ -1,13 +1,21 @@
 //! The handle of a started job.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+
+use crate::times;
 
 /// What a backend returns from `start`: enough to find the job again, recorded durably.
 ///
 /// Serialised as `{"backend":"ecs","id":"arn:…"}`, with `"version"` when the backend has changed
 /// the meaning of its ids since version 1. Never holds a secret.
+///
+/// It also carries what is known once of a start and is wanted later: where the job's logs will be,
+/// with `"logs"`, and when the start was answered, with `"started_at"` in milliseconds since 1970.
+/// Two handles are equal when they are of the same job, whatever else they know of it.
 ///
 /// ```
 /// use longhaul_core::JobHandle;
@@ -16,12 +24,36 @@ use serde::{Deserialize, Serialize};
 /// let json = serde_json::to_string(&handle).unwrap();
 /// assert_eq!(json, r#"{"backend":"ecs","id":"arn:aws:ecs:eu-west-1:123456789012:task/c/1"}"#);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JobHandle {
     backend: String,
     #[serde(default = "first", skip_serializing_if = "is_first")]
     version: u32,
     id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    logs: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    started_at: Option<u64>,
+}
+
+impl JobHandle {
+    fn job(&self) -> (&str, u32, &str) {
+        (&self.backend, self.version, &self.id)
+    }
+}
+
+impl PartialEq for JobHandle {
+    fn eq(&self, other: &Self) -> bool {
+        self.job() == other.job()
+    }
+}
+
+impl Eq for JobHandle {}
+
+impl Hash for JobHandle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.job().hash(state);
+    }
 }
 
 fn first() -> u32 {
@@ -48,7 +80,38 @@ impl JobHandle {
             backend: backend.into(),
             version,
             id: id.into(),
+            logs: None,
+            started_at: None,
         }
+    }
+
+    /// The same handle with the place of the job's logs, a URL or a path, where a backend knows it
+    /// when it starts the job.
+    #[must_use]
+    pub fn with_logs(mut self, logs: impl Into<Option<String>>) -> Self {
+        self.logs = logs.into();
+        self
+    }
+
+    /// The same handle with the moment at which its start was answered. The runner notes it.
+    #[must_use]
+    pub fn with_started_at(mut self, at: SystemTime) -> Self {
+        self.started_at = Some(times::millis(at));
+        self
+    }
+
+    /// Where the job's logs are or will be: a URL or a path. `None` where the backend did not know
+    /// it at the start.
+    #[must_use]
+    pub fn logs(&self) -> Option<&str> {
+        self.logs.as_deref()
+    }
+
+    /// When the start was answered, by the clock of whoever asked for it, to the millisecond. `None`
+    /// of a handle that did not come from a start.
+    #[must_use]
+    pub fn started_at(&self) -> Option<SystemTime> {
+        self.started_at.map(times::time)
     }
 
     /// The name of the backend that started the job.
@@ -84,6 +147,25 @@ mod tests {
     fn a_handle_without_a_version_is_of_version_1() {
         let handle: JobHandle = serde_json::from_str(r#"{"backend":"x","id":"y"}"#).unwrap();
         assert_eq!(handle, JobHandle::new("x", "y"));
+    }
+
+    #[test]
+    fn what_else_is_known_of_a_start_is_kept_and_makes_no_other_job() {
+        let plain = JobHandle::new("x", "y");
+        let at = times::time(1_767_225_600_123);
+        let full = plain
+            .clone()
+            .with_logs("logs".to_owned())
+            .with_started_at(at);
+        let json = serde_json::to_string(&full).unwrap();
+        assert_eq!(
+            json,
+            r#"{"backend":"x","id":"y","logs":"logs","started_at":1767225600123}"#
+        );
+        let read: JobHandle = serde_json::from_str(&json).unwrap();
+        assert_eq!((read.logs(), read.started_at()), (Some("logs"), Some(at)));
+        assert_eq!(read, plain);
+        assert_ne!(read, JobHandle::new("x", "z").with_logs("logs".to_owned()));
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub struct Job {
     input_uri: Option<String>,
     payload_store: Option<String>,
     trace: Option<TraceContext>,
+    times: bool,
 }
 
 impl Job {
@@ -38,6 +39,7 @@ impl Job {
             input_uri: None,
             payload_store: None,
             trace: None,
+            times: false,
         }
     }
 
@@ -115,6 +117,15 @@ impl Job {
     #[must_use]
     pub fn payload_store(&self) -> Option<&str> {
         self.payload_store.as_deref()
+    }
+
+    /// The same job, whose worker is told that times are read: see
+    /// [`contract::TIMES`](crate::contract::TIMES). For a caller that reads the callback's text
+    /// with [`CallbackResult`](crate::CallbackResult).
+    #[must_use]
+    pub fn with_times(mut self) -> Self {
+        self.times = true;
+        self
     }
 
     /// The same job in this trace. It must be recorded, so that a repeated start hands over the
@@ -201,6 +212,9 @@ impl Job {
             variables.insert(name.to_owned(), value);
         }
         self.set_trace(&mut variables);
+        if self.times {
+            variables.insert(contract::TIMES.to_owned(), "1".to_owned());
+        }
         if let Some(base) = &self.payload_store {
             variables.insert(contract::PAYLOAD_STORE.to_owned(), base.clone());
         }

@@ -14,6 +14,7 @@
 //! | [`StartKey`] | hash of the token: the idempotency key of a start |
 //! | [`ExecutionId`] | short hash of the durable execution's ARN, carried by every job |
 //! | [`JobHandle`] | what a start returns and the durable function records |
+//! | [`JobTimes`] | when a job ran |
 //! | [`JobStatus`], [`CancelOutcome`] | what a platform knows of a job, what a cancel did |
 //! | [`BackendError`] | why a backend could not do what it was asked |
 //! | [`JobFailure`] | why a job that started has no result |
@@ -118,6 +119,7 @@ pub mod payload;
 mod retry;
 mod spec;
 mod status;
+mod times;
 mod trace;
 #[cfg(feature = "wrappers")]
 pub mod wrap;
@@ -141,4 +143,5 @@ pub use payload::{
 pub use retry::{MoreMemory, RetryPolicy};
 pub use spec::{InvalidSpec, JobSpec, Resources};
 pub use status::{CancelOutcome, JobState, JobStatus};
+pub use times::JobTimes;
 pub use trace::TraceContext;

@@ -110,9 +110,13 @@ impl RetryPolicy {
     }
 
     /// Whether `failure` is one that may be tried again, as far as this policy knows.
-    /// [`more_memory`](Self::more_memory) is the caller's to look at.
+    /// [`more_memory`](Self::more_memory) is the caller's to look at. Past the
+    /// [deadline](FailureClass::DeadlineExceeded) nothing is.
     #[must_use]
     pub fn retries(&self, failure: &JobFailure) -> bool {
+        if failure.class == FailureClass::DeadlineExceeded {
+            return false;
+        }
         self.on.contains(&failure.class) || failure.may_pass()
     }
 

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::duration::{optional_text, text};
-use crate::{JobName, RetryPolicy, contract};
+use crate::{JobName, RetryPolicy};
+
+mod check;
 
 /// One unit of work. Fields other than these are refused when it is read.
 ///
@@ -48,6 +50,18 @@ pub struct JobSpec {
     /// What the job needs of its machine.
     #[serde(default, skip_serializing_if = "Resources::is_default")]
     pub resources: Resources,
+    /// How long the job may take over all its attempts and the waits between them: whole seconds,
+    /// 1 s to 366 days. Absent, the default: as long as its attempts take. It ends a running attempt as
+    /// its timeout would, with [`DeadlineExceeded`](crate::FailureClass::DeadlineExceeded), and
+    /// an attempt that could not begin before it is not made. The first attempt is given so much from the moment
+    /// its callback is created; for those that follow it counts from when the first start was
+    /// answered, which is recorded.
+    #[serde(
+        default,
+        with = "optional_text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub deadline: Option<Duration>,
     /// How long one attempt may take, from the moment its callback is created: 1 s to 366 days.
     /// 23 hours by default, so that explaining and cancelling still fit in an execution of a day.
     #[serde(default = "default_timeout", with = "text")]
@@ -140,6 +154,7 @@ impl JobSpec {
             working_directory: None,
             input: Value::Null,
             resources: Resources::default(),
+            deadline: None,
             timeout: Self::DEFAULT_TIMEOUT,
             heartbeat: None,
             retry: RetryPolicy::default(),
@@ -195,7 +210,14 @@ impl JobSpec {
         }
     }
 
-    /// The same job with this timeout.
+    /// The same job with this deadline for all its attempts together.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// The same job with this timeout for each of its attempts.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -215,151 +237,6 @@ impl JobSpec {
         self.retry = retry;
         self
     }
-
-    /// Checks what the types cannot.
-    ///
-    /// # Errors
-    ///
-    /// The first [`InvalidSpec`] found.
-    pub fn validate(&self) -> Result<(), InvalidSpec> {
-        self.check_command()?;
-        self.check_environment()?;
-        self.check_times()?;
-        self.check_resources()?;
-        if self.tags.len() > 40 {
-            return Err(InvalidSpec::new(
-                "tags",
-                format!("{} tags are more than 40", self.tags.len()),
-            ));
-        }
-        Ok(())
-    }
-
-    fn check_command(&self) -> Result<(), InvalidSpec> {
-        let Some(command) = &self.command else {
-            return Ok(());
-        };
-        if command.first().is_none_or(String::is_empty) {
-            return Err(InvalidSpec::new(
-                "command",
-                "is empty: name a program, or leave the field out for the container's own command",
-            ));
-        }
-        if let Some(at) = command.iter().position(|part| part.contains('\0')) {
-            return Err(InvalidSpec::new(
-                format!("command[{at}]"),
-                "holds a NUL character, which no program can be given",
-            ));
-        }
-        Ok(())
-    }
-
-    fn check_environment(&self) -> Result<(), InvalidSpec> {
-        for (name, value) in &self.environment {
-            let field = || format!("environment.{name}");
-            if !contract::is_variable_name(name) {
-                return Err(InvalidSpec::new(
-                    field(),
-                    "is not a variable name: use letters, digits and `_`, not a digit first",
-                ));
-            }
-            if contract::is_reserved(name) {
-                return Err(InvalidSpec::new(
-                    field(),
-                    "is set by longhaul for the worker: choose another name",
-                ));
-            }
-            if value.contains('\0') {
-                return Err(InvalidSpec::new(
-                    field(),
-                    "holds a NUL character, which no variable can",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_times(&self) -> Result<(), InvalidSpec> {
-        if self.timeout < Duration::from_secs(1) || self.timeout > Self::MAX_TIMEOUT {
-            return Err(InvalidSpec::new("timeout", "must be from 1 s to 366 days"));
-        }
-        if let Some(heartbeat) = self.heartbeat {
-            if heartbeat.subsec_nanos() != 0 {
-                return Err(InvalidSpec::new(
-                    "heartbeat",
-                    "must be whole seconds: the durable service counts in seconds",
-                ));
-            }
-            if heartbeat >= self.timeout {
-                return Err(InvalidSpec::new(
-                    "heartbeat",
-                    "must be less than the timeout",
-                ));
-            }
-        }
-        if self.timeout.subsec_nanos() != 0 {
-            return Err(InvalidSpec::new(
-                "timeout",
-                "must be whole seconds: the durable service counts in seconds",
-            ));
-        }
-        if !(1..=100).contains(&self.retry.attempts) {
-            return Err(InvalidSpec::new("retry.attempts", "must be from 1 to 100"));
-        }
-        if self.retry.max_backoff > Self::MAX_TIMEOUT {
-            return Err(InvalidSpec::new(
-                "retry.max_backoff",
-                "must be at most 366 days",
-            ));
-        }
-        if !(0.0..=1.0).contains(&self.retry.jitter) {
-            return Err(InvalidSpec::new("retry.jitter", "must be from 0 to 1"));
-        }
-        self.check_more_memory()
-    }
-
-    fn check_more_memory(&self) -> Result<(), InvalidSpec> {
-        let Some(more) = &self.retry.more_memory else {
-            return Ok(());
-        };
-        let field = "retry.more_memory";
-        if !(more.factor > 1.0 && more.factor <= 16.0) {
-            return Err(InvalidSpec::new(
-                format!("{field}.factor"),
-                "must be more than 1 and at most 16",
-            ));
-        }
-        match self.resources.memory_mib {
-            None => Err(InvalidSpec::new(
-                field,
-                "needs `resources.memory_mib`: more than what is not known",
-            )),
-            Some(mib) if mib > more.max_mib => Err(InvalidSpec::new(
-                format!("{field}.max_mib"),
-                format!("is less than the {mib} MiB of the first attempt"),
-            )),
-            Some(_) => Ok(()),
-        }
-    }
-
-    fn check_resources(&self) -> Result<(), InvalidSpec> {
-        let r = &self.resources;
-        if r.vcpus.is_some_and(|v| !v.is_finite() || v <= 0.0) {
-            return Err(InvalidSpec::new(
-                "resources.vcpus",
-                "must be greater than 0, such as 0.25 or 4",
-            ));
-        }
-        for (field, value) in [
-            ("resources.memory_mib", r.memory_mib),
-            ("resources.ephemeral_storage_gib", r.ephemeral_storage_gib),
-        ] {
-            if value == Some(0) {
-                return Err(InvalidSpec::new(field, "must be greater than 0"));
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -376,75 +253,6 @@ mod tests {
     fn a_name_is_enough() {
         let spec = spec(r#"{"name":"a"}"#).unwrap();
         assert_eq!(spec, JobSpec::new(JobName::new("a").unwrap()));
-    }
-
-    #[test]
-    fn what_is_wrong_is_refused_with_the_field_and_the_reason() {
-        for (json, part) in [
-            (r#"{"name":"a","comand":["x"]}"#, "unknown field `comand`"),
-            (r#"{"name":"a","timeout":"soon"}"#, "\"soon\""),
-            (
-                r#"{"name":"a","timeout":"0s"}"#,
-                "timeout: must be from 1 s",
-            ),
-            (
-                r#"{"name":"a","timeout":"10s","heartbeat":"10s"}"#,
-                "heartbeat: must be less",
-            ),
-            (
-                r#"{"name":"a","heartbeat":"1500ms"}"#,
-                "heartbeat: must be whole",
-            ),
-            (r#"{"name":"a","command":[]}"#, "command: is empty"),
-            (r#"{"name":"a","command":[""]}"#, "command: is empty"),
-            (
-                r#"{"name":"a","command":["x","a\u0000b"]}"#,
-                "command[1]: holds a NUL",
-            ),
-            (r#"{"name":"a b"}"#, "not a job name"),
-            (
-                r#"{"name":"a","environment":{"1A":"x"}}"#,
-                "environment.1A: is not a variable",
-            ),
-            (
-                r#"{"name":"a","environment":{"CALLBACK_ID":"x"}}"#,
-                "environment.CALLBACK_ID: is set by",
-            ),
-            (
-                r#"{"name":"a","environment":{"LONGHAUL_X":"x"}}"#,
-                "environment.LONGHAUL_X: is set by",
-            ),
-            (
-                r#"{"name":"a","environment":{"A":"\u0000"}}"#,
-                "environment.A: holds a NUL",
-            ),
-            (r#"{"name":"a","resources":{"vcpus":0}}"#, "resources.vcpus"),
-            (
-                r#"{"name":"a","resources":{"memory_mib":0}}"#,
-                "resources.memory_mib",
-            ),
-            (r#"{"name":"a","retry":{"attempts":0}}"#, "retry.attempts"),
-            (r#"{"name":"a","retry":{"jitter":1.5}}"#, "retry.jitter"),
-            (
-                r#"{"name":"a","retry":{"more_memory":{"factor":2,"max_mib":512}}}"#,
-                "retry.more_memory: needs",
-            ),
-            (
-                r#"{"name":"a","resources":{"memory_mib":512},"retry":{"more_memory":{"factor":1,"max_mib":512}}}"#,
-                "retry.more_memory.factor",
-            ),
-            (
-                r#"{"name":"a","resources":{"memory_mib":1024},"retry":{"more_memory":{"factor":2,"max_mib":512}}}"#,
-                "retry.more_memory.max_mib",
-            ),
-            (
-                r#"{"name":"a","retry":{"on":["Sad"]}}"#,
-                "unknown variant `Sad`",
-            ),
-        ] {
-            let error = spec(json).unwrap_err();
-            assert!(error.contains(part), "{json}: {error}");
-        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use longhaul_core::{
 };
 use tracing::Instrument as _;
 
+use crate::clock::Clock;
 use crate::durable::{
     self, Again, CallbackError, CallbackOptions, Completed, DurableContext, DurableError,
     ReportedError, StepFailure,
@@ -45,6 +46,9 @@ pub(crate) struct Attempt<'a> {
     pub(crate) backend: &'a Arc<dyn ComputeBackend>,
     /// The heartbeat timeout where the spec does not say.
     pub(crate) heartbeat: Option<Duration>,
+    /// What is left of the job's deadline, where that is less than the timeout.
+    pub(crate) limit: Option<Duration>,
+    pub(crate) clock: &'a Clock,
     pub(crate) store: Option<&'a Arc<dyn PayloadStore>>,
     /// From 1.
     pub(crate) number: u32,
@@ -69,15 +73,16 @@ impl Together for () {}
 
 impl Attempt<'_> {
     pub(crate) async fn run(&self) -> Result<Ended, RunError> {
+        let timeout = self.limit.unwrap_or(self.spec.timeout);
         let heartbeat = self
             .spec
             .heartbeat
-            .or(self.heartbeat.filter(|h| *h < self.spec.timeout))
-            .filter(|h| !h.is_zero());
+            .or(self.heartbeat)
+            .filter(|h| !h.is_zero() && *h < timeout);
         let options = CallbackOptions {
             callback_name: operations::callback(self.label, self.number),
             submit_name: operations::start(self.label, self.number),
-            timeout: Some(self.spec.timeout),
+            timeout: Some(timeout),
             heartbeat,
         };
         let start = Start {
@@ -87,6 +92,8 @@ impl Attempt<'_> {
             arn: self.ctx.execution_arn().to_owned(),
             number: self.number,
             heartbeat,
+            limit: self.limit,
+            clock: self.clock.clone(),
         };
         let waited = durable::wait_noting(
             self.ctx,
@@ -118,7 +125,11 @@ impl Attempt<'_> {
                 anew,
             }),
             Err(CallbackError::Failed { handle, error }) => {
-                let failure = read_failure(&error);
+                let mut failure = read_failure(&error);
+                if self.limit.is_some() && failure.class == FailureClass::TimedOut {
+                    // The worker knows one timeout and not which of two it is.
+                    failure.class = FailureClass::DeadlineExceeded;
+                }
                 let silent = failure.class == FailureClass::Lost && failure.reason.is_none();
                 let failure = if silent {
                     self.explain_and_cancel(&handle, failure).await?
@@ -140,15 +151,33 @@ impl Attempt<'_> {
                 Ok(Ended::Failed(handle, failure))
             }
             Err(CallbackError::TimedOut { handle, .. }) => {
-                let text = format!(
-                    "no result within {}",
-                    longhaul_core::format_duration(self.spec.timeout)
-                );
-                let failure = JobFailure::new(FailureClass::TimedOut).with_message(text);
-                let failure = self.explain_and_cancel(&handle, failure).await?;
+                let failure = self.explain_and_cancel(&handle, self.too_late()).await?;
                 Ok(Ended::Failed(handle, failure))
             }
             Err(CallbackError::Durable(source)) => Err(self.durable_error(source)),
+        }
+    }
+
+    /// The failure of an attempt whose time is over.
+    fn too_late(&self) -> JobFailure {
+        let within = |timeout| {
+            format!(
+                "no result within {}",
+                longhaul_core::format_duration(timeout)
+            )
+        };
+        match self.limit {
+            None => JobFailure::new(FailureClass::TimedOut).with_message(within(self.spec.timeout)),
+            Some(left) => {
+                let mut message = within(left);
+                if let Some(whole) = self.spec.deadline {
+                    let whole = longhaul_core::format_duration(whole);
+                    message = format!(
+                        "{message}, which is what was left of the deadline of {whole} for all attempts"
+                    );
+                }
+                JobFailure::new(FailureClass::DeadlineExceeded).with_message(message)
+            }
         }
     }
 
@@ -217,18 +246,22 @@ struct Start {
     arn: String,
     number: u32,
     heartbeat: Option<Duration>,
+    limit: Option<Duration>,
+    clock: Clock,
 }
 
 impl Start {
     /// Within the span that names the attempt.
     async fn run(self, token: &CallbackToken) -> Result<JobHandle, StepFailure> {
-        let mut job = Job::new(
-            Arc::unwrap_or_clone(self.spec),
-            ExecutionId::from_arn(&self.arn),
-            self.number,
-            token,
-        )
-        .with_heartbeat(self.heartbeat);
+        let mut spec = Arc::unwrap_or_clone(self.spec);
+        if let Some(limit) = self.limit {
+            // What the worker and the platform are told of.
+            spec.timeout = limit;
+        }
+        let execution = ExecutionId::from_arn(&self.arn);
+        let mut job = Job::new(spec, execution, self.number, token)
+            .with_heartbeat(self.heartbeat)
+            .with_times();
         if let Some(store) = &self.store {
             job = job.with_payload_store(store.base());
         }
@@ -246,7 +279,7 @@ impl Start {
             Ok(handle) => {
                 tracing::Span::current().record("handle", tracing::field::display(&handle));
                 tracing::info!(%handle, "started");
-                Ok(handle)
+                Ok(handle.with_started_at(self.clock.now()))
             }
             Err(error) => {
                 tracing::warn!(kind = %error.kind(), error = %error.full_message(), "did not start");

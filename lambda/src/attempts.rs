@@ -8,6 +8,7 @@ use longhaul_core::{
 };
 
 use crate::attempt::{Attempt, Ended, Together};
+use crate::deadline::Deadline;
 use crate::durable::{self, Completed, DurableContext};
 use crate::error::RunError;
 use crate::operations;
@@ -35,6 +36,7 @@ impl JobRunner {
         // which are recorded.
         let mut spec = Arc::clone(job);
         let mut number = 1;
+        let mut deadline = Deadline::new(job.deadline);
         loop {
             let one = Attempt {
                 ctx,
@@ -42,54 +44,97 @@ impl JobRunner {
                 label,
                 backend: &enabled.backend,
                 heartbeat: enabled.heartbeat,
+                limit: deadline.limit(job.timeout),
+                clock: &self.clock,
                 store: self.store.as_ref(),
                 number,
                 together,
             };
-            let delay = match one.run().await? {
+            let ended = one.run().await?;
+            let (failed, again) = match ended {
                 Ended::Succeeded(completed) => {
                     return unread(&job.name, ctx.execution_arn(), number, completed);
                 }
                 Ended::Failed(handle, failure) => {
                     let more = more_memory(&mut spec, &failure);
                     let again = more || job.retry.retries(&failure);
-                    let delay = job.retry.delay(number).filter(|_| again);
-                    delay
-                        .filter(|_| together.goes_on())
-                        .ok_or_else(|| RunError::Failed {
-                            job: job.name.clone(),
-                            handle,
-                            attempts: number,
-                            source: Box::new(failure),
-                        })?
+                    (Failed::Job(handle, failure), again)
                 }
                 Ended::NotStarted {
                     error_type,
                     message,
                     anew,
-                } => {
-                    let delay = job.retry.delay(number).filter(|_| anew);
-                    delay
-                        .filter(|_| together.goes_on())
-                        .ok_or_else(|| RunError::NotStarted {
-                            job: job.name.clone(),
-                            error_type,
-                            message,
-                        })?
-                }
+                } => (Failed::Start(error_type, message), anew),
+            };
+            let delay = job.retry.delay(number).filter(|_| again);
+            let Some(delay) = delay.filter(|_| together.goes_on()) else {
+                return Err(failed.error(&job.name, number));
             };
             let execution = ExecutionId::from_arn(ctx.execution_arn());
             let seed = format!("{execution} {label} {number}");
-            let delay = job.retry.jittered(delay, &seed);
+            let delay = durable::whole(job.retry.jittered(delay, &seed));
+            let durable_error = |source| RunError::Durable {
+                job: job.name.clone(),
+                source,
+            };
+            let at = (label, number);
+            let time = deadline.has_time(ctx, at, failed.handle(), delay, &self.clock);
+            if !time.await.map_err(durable_error)? {
+                return Err(failed.too_late(&deadline, &job.name, number));
+            }
             tracing::info!(job = %job.name, attempt = number, ?delay, "the job is tried again");
             durable::wait(ctx, operations::backoff(label, number), delay)
                 .await
-                .map_err(|source| RunError::Durable {
-                    job: job.name.clone(),
-                    source,
-                })?;
+                .map_err(durable_error)?;
             number += 1;
         }
+    }
+}
+
+/// An attempt that failed.
+enum Failed {
+    Job(JobHandle, JobFailure),
+    /// The start: with which type and message.
+    Start(String, String),
+}
+
+impl Failed {
+    fn handle(&self) -> Option<&JobHandle> {
+        match self {
+            Self::Job(handle, _) => Some(handle),
+            Self::Start(..) => None,
+        }
+    }
+
+    /// The error of a job whose last attempt it was.
+    fn error(self, job: &JobName, attempts: u32) -> RunError {
+        let job = job.clone();
+        match self {
+            Self::Job(handle, failure) => RunError::Failed {
+                job,
+                handle,
+                attempts,
+                source: Box::new(failure),
+            },
+            Self::Start(error_type, message) => RunError::NotStarted {
+                job,
+                error_type,
+                message,
+            },
+        }
+    }
+
+    /// The error of a job for which there is no time to try it again.
+    fn too_late(self, deadline: &Deadline, job: &JobName, attempts: u32) -> RunError {
+        let next = attempts + 1;
+        let failed = match self {
+            Self::Job(handle, failure) => Self::Job(handle, deadline.failure(next, failure)),
+            Self::Start(_, message) => Self::Start(
+                FailureClass::DeadlineExceeded.error_type().to_owned(),
+                deadline.passed(next, &message),
+            ),
+        };
+        failed.error(job, attempts)
     }
 }
 
@@ -119,14 +164,17 @@ pub(crate) fn unread(
         token,
         payload,
     } = completed;
-    let result = if CallbackResult::is_reference(&payload) {
+    let (times, text) = CallbackResult::split_times(&payload);
+    let result = if CallbackResult::is_reference(text) {
         let execution = ExecutionId::from_arn(arn);
-        match payload::decode_result(&execution, &token.start_key(), &payload) {
+        match payload::decode_result(&execution, &token.start_key(), text) {
             Ok(result) => result,
             Err(error) => return Err(payload_error(job, handle, error)),
         }
-    } else {
+    } else if text.len() == payload.len() {
         CallbackResult::Inline(payload)
+    } else {
+        CallbackResult::Inline(text.to_owned())
     };
     Ok(Unread {
         report: JobReport {
@@ -134,6 +182,7 @@ pub(crate) fn unread(
             job: job.clone(),
             handle,
             attempts,
+            times,
         },
         token,
     })

@@ -370,17 +370,23 @@ fn delay_before_next(again: Again, attempt: u32) -> Duration {
     Duration::from_secs(rand::rng().random_range(most.div_ceil(2)..=most))
 }
 
+/// `duration` in whole seconds, upwards: the durable service counts in seconds.
+pub(crate) fn whole(duration: Duration) -> Duration {
+    let part = u64::from(duration.subsec_nanos() > 0);
+    Duration::from_secs(duration.as_secs().saturating_add(part))
+}
+
 /// Suspends the execution for `duration`.
 pub(crate) async fn wait(
     ctx: &DurableContext,
     name: String,
     duration: Duration,
 ) -> Result<(), DurableError> {
-    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
-    if seconds == 0 {
+    let duration = whole(duration);
+    if duration.is_zero() {
         return Ok(());
     }
-    ctx.wait(Duration::from_secs(seconds))
+    ctx.wait(duration)
         .name(name)
         .await
         .map_err(|error| DurableError::new("a wait was not recorded", error))

@@ -69,12 +69,13 @@ pub fn fan_out_of(event: &Value) -> Result<Option<FanOut>, InvalidEvent> {
 }
 
 /// Members that only a job spec has. An object with a `name` and one of these is meant as one.
-const SPEC_MEMBERS: [&str; 10] = [
+const SPEC_MEMBERS: [&str; 11] = [
     "command",
     "environment",
     "working_directory",
     "input",
     "resources",
+    "deadline",
     "timeout",
     "heartbeat",
     "retry",

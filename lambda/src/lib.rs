@@ -124,7 +124,9 @@
 mod attempt;
 mod attempts;
 mod aws;
+mod clock;
 pub mod config;
+mod deadline;
 pub mod durable;
 mod error;
 pub mod event;

@@ -37,6 +37,11 @@ pub(crate) fn backoff(label: &str, attempt: u32) -> String {
     named("backoff", label, attempt)
 }
 
+/// The step that records what time it is when an attempt of a job with a deadline has failed.
+pub(crate) fn deadline(label: &str, attempt: u32) -> String {
+    named("deadline", label, attempt)
+}
+
 /// The context that holds all the jobs of a fan-out.
 pub(crate) fn fan_out(name: &JobName) -> String {
     format!("fan-out {name}")
@@ -87,6 +92,7 @@ mod tests {
         assert_eq!(describe(&one, 1), "describe render");
         assert_eq!(cancel(&one, 3), "cancel render #3");
         assert_eq!(backoff(&one, 1), "backoff render");
+        assert_eq!(deadline(&one, 2), "deadline render #2");
         assert_eq!(start(&label(&job, Some(7)), 2), "start render[7] #2");
         assert_eq!(fan_out(&job), "fan-out render");
         assert_eq!(group(&job, 3, 3), "render[3]");

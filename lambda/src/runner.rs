@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use longhaul_core::{
     BackendError, BackendErrorKind, CallbackResult, CancelOutcome, ComputeBackend, ExecutionId,
-    JobHandle, JobName, JobSpec, PayloadError, PayloadStore,
+    JobHandle, JobName, JobSpec, JobTimes, PayloadError, PayloadStore,
 };
 use serde::de::DeserializeOwned;
 
+use crate::clock::Clock;
 use crate::durable::DurableContext;
 use crate::error::RunError;
 use crate::{operations, stored};
@@ -26,6 +27,37 @@ pub struct JobReport<T> {
     pub handle: JobHandle,
     /// How many attempts were made, from 1.
     pub attempts: u32,
+    /// When the job ran, in the attempt that returned the result. The worker tells it together with the
+    /// result, so it is recorded with the callback. `None` where a worker does not: one that is
+    /// not the supervisor or a job in Rust, as a rule.
+    pub times: Option<JobTimes>,
+}
+
+impl<T> JobReport<T> {
+    /// How long the job waited for its machine and its image: from when the platform had accepted it
+    /// ([`JobHandle::started_at`], recorded by the start's step) to when its own work
+    /// [began](JobTimes::begun). Two clocks: the function's and the job's machine's; never less
+    /// than zero. `None` where one of the two is not known.
+    #[must_use]
+    pub fn queue_time(&self) -> Option<Duration> {
+        let begun = self.times?.begun();
+        let accepted = self.handle.started_at()?;
+        Some(begun.duration_since(accepted).unwrap_or_default())
+    }
+
+    /// How long the job ran, by its own machine's clock; `None` where [`times`](Self::times) is.
+    #[must_use]
+    pub fn run_time(&self) -> Option<Duration> {
+        self.times.map(|times| times.run_time())
+    }
+
+    /// Where the job's logs are, a URL or a path: what the backend said when it started the job,
+    /// recorded in the handle. `None` where it did not know yet: AWS Batch names a log stream when
+    /// the job runs, and ECS needs to be configured with where its logs go.
+    #[must_use]
+    pub fn logs(&self) -> Option<&str> {
+        self.handle.logs()
+    }
 }
 
 impl JobReport<CallbackResult> {
@@ -40,6 +72,7 @@ impl JobReport<CallbackResult> {
             job,
             handle,
             attempts,
+            times,
         } = self;
         let text = match (stored, result) {
             (Ok(Some(text)), _) | (Ok(None), CallbackResult::Inline(text)) => text,
@@ -52,6 +85,7 @@ impl JobReport<CallbackResult> {
             job,
             handle,
             attempts,
+            times,
         })
     }
 }
@@ -82,6 +116,7 @@ pub struct JobRunner {
     default: String,
     enabled: Arc<BTreeMap<String, Enabled>>,
     pub(crate) store: Option<Arc<dyn PayloadStore>>,
+    pub(crate) clock: Clock,
 }
 
 impl JobRunner {
@@ -97,6 +132,7 @@ impl JobRunner {
             default,
             enabled: Arc::new(BTreeMap::new()),
             store: None,
+            clock: Clock::default(),
         };
         runner.with_backend(backend, Some(Self::DEFAULT_HEARTBEAT))
     }
@@ -120,6 +156,24 @@ impl JobRunner {
     #[must_use]
     pub fn with_payload_store(mut self, store: Arc<dyn PayloadStore>) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// The same runner with another clock than the system's, for tests in virtual time. It dates starts and
+    /// keeps deadlines.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// use longhaul_core::MockComputeBackend;
+    /// use longhaul_lambda::JobRunner;
+    ///
+    /// let mut backend = MockComputeBackend::new();
+    /// backend.expect_name().return_const("mock".to_owned());
+    /// let runner = JobRunner::new(Arc::new(backend)).with_clock(|| std::time::UNIX_EPOCH);
+    /// ```
+    #[must_use]
+    pub fn with_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.clock = Clock::new(now);
         self
     }
 

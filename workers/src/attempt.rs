@@ -60,6 +60,8 @@ pub struct Attempt {
     pub input: Input,
     /// The base of the payload store, for a result that does not travel with the callback.
     pub payload_store: Option<String>,
+    /// Whether the reader of the report reads when the job ran.
+    pub times: bool,
 }
 
 /// The input of a job.
@@ -102,6 +104,7 @@ impl Attempt {
             timeout: None,
             input: Input::Inline("null".to_owned()),
             payload_store: None,
+            times: false,
         }
     }
 
@@ -137,6 +140,7 @@ impl Attempt {
                 None => Input::Inline(text(contract::INPUT)?.unwrap_or_else(|| "null".to_owned())),
             },
             payload_store: text(contract::PAYLOAD_STORE)?,
+            times: text(contract::TIMES)?.as_deref() == Some("1"),
         })
     }
 }
@@ -228,7 +232,8 @@ mod tests {
             .with_timeout(Duration::from_secs(600))
             .with_heartbeat(Duration::from_secs(15));
         let job = Job::new(spec, ExecutionId::from_arn("arn"), 2, &token)
-            .with_payload_store("s3://bucket/prefix");
+            .with_payload_store("s3://bucket/prefix")
+            .with_times();
         let environment = job.environment(&token);
         let get = |name: &str| {
             environment
@@ -248,6 +253,7 @@ mod tests {
                 timeout: Some(Duration::from_secs(600)),
                 input: Input::Inline(r#"{"a":1}"#.to_owned()),
                 payload_store: Some("s3://bucket/prefix".to_owned()),
+                times: true,
             }
         );
         assert_eq!(token_from(get(contract::CALLBACK_ID)), Ok(token));

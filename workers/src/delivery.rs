@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longhaul_core::contract::MAX_INLINE_RESULT;
-use longhaul_core::{FailureClass, JobFailure};
+use longhaul_core::{CallbackResult, FailureClass, JobFailure, JobTimes};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backoff::{Backoff, CAP};
@@ -31,6 +31,27 @@ pub(crate) enum Report {
     Success(Vec<u8>),
     /// Why there is none.
     Failure(Box<JobFailure>),
+}
+
+impl Report {
+    /// The report with when the job ran. A result that would not fit any more goes without.
+    fn with_times(self, times: Option<JobTimes>) -> Self {
+        let Some(times) = times else { return self };
+        match self {
+            Self::Success(result) => {
+                let timed = std::str::from_utf8(&result)
+                    .map(|text| CallbackResult::timed(times, text).into_bytes());
+                match timed {
+                    Ok(timed) if timed.len() <= MAX_INLINE_RESULT => Self::Success(timed),
+                    _ => Self::Success(result),
+                }
+            }
+            Self::Failure(mut failure) => {
+                failure.times = Some(times);
+                Self::Failure(failure)
+            }
+        }
+    }
 }
 
 impl From<JobFailure> for Report {
@@ -61,11 +82,12 @@ pub(crate) fn deadline(started: Instant, attempt_timeout: Option<Duration>) -> I
 }
 
 /// Delivers the report: at least one try, then more until `deadline`. A result that does not
-/// travel with the callback is put into the payload store first.
+/// travel with the callback is put into the payload store first. `times` go with it.
 pub(crate) async fn deliver(
     api: &dyn CallbackApi,
     payloads: &Payloads,
     report: Report,
+    times: Option<JobTimes>,
     deadline: Instant,
 ) -> Delivery {
     let mut report = match report {
@@ -77,7 +99,8 @@ pub(crate) async fn deliver(
             }
         }
         report => report,
-    };
+    }
+    .with_times(times);
     let mut shortened = false;
     let mut backoff = Backoff::new(CAP);
     let mut denied_since = None;
@@ -218,7 +241,7 @@ mod tests {
             .in_sequence(&mut order)
             .returning(|_| Ok(()));
         let start = Instant::now();
-        let delivery = deliver(&api, &Payloads::none(), success(), in_seconds(600)).await;
+        let delivery = deliver(&api, &Payloads::none(), success(), None, in_seconds(600)).await;
         assert_eq!(delivery, Delivery::Accepted(success()));
         // 200 + 400 + 800 + 1,600 + 3,200 ms, each between half and all of it.
         let waited = start.elapsed();
@@ -230,7 +253,7 @@ mod tests {
     async fn delivery_is_given_up_at_the_deadline_and_not_much_before() {
         let api = failing(CallbackErrorKind::Passing);
         let start = Instant::now();
-        let delivery = deliver(&api, &Payloads::none(), success(), in_seconds(120)).await;
+        let delivery = deliver(&api, &Payloads::none(), success(), None, in_seconds(120)).await;
         assert_eq!(
             delivery,
             Delivery::Undelivered(error(CallbackErrorKind::Passing))
@@ -246,7 +269,7 @@ mod tests {
         api.expect_succeed()
             .times(1)
             .returning(|_| Err(error(CallbackErrorKind::Closed)));
-        let delivery = deliver(&api, &Payloads::none(), success(), in_seconds(600)).await;
+        let delivery = deliver(&api, &Payloads::none(), success(), None, in_seconds(600)).await;
         assert_eq!(delivery, Delivery::Closed);
     }
 
@@ -254,7 +277,7 @@ mod tests {
     async fn a_refused_result_becomes_a_failure_that_says_so() {
         let mut api = failing(CallbackErrorKind::Refused);
         api.expect_fail().times(1).returning(|_| Ok(()));
-        let delivery = deliver(&api, &Payloads::none(), success(), in_seconds(600)).await;
+        let delivery = deliver(&api, &Payloads::none(), success(), None, in_seconds(600)).await;
         let Delivery::Accepted(Report::Failure(failure)) = delivery else {
             panic!("{delivery:?}");
         };
@@ -278,7 +301,7 @@ mod tests {
             .withf(|failure| failure.stderr.is_none() && failure.error_message().len() <= 1024)
             .times(1)
             .returning(|_| Err(error(CallbackErrorKind::Refused)));
-        let delivery = deliver(&api, &Payloads::none(), long.into(), in_seconds(600)).await;
+        let delivery = deliver(&api, &Payloads::none(), long.into(), None, in_seconds(600)).await;
         assert_eq!(
             delivery,
             Delivery::Undelivered(error(CallbackErrorKind::Refused))
@@ -289,7 +312,7 @@ mod tests {
     async fn a_denial_is_believed_after_a_minute() {
         let api = failing(CallbackErrorKind::Denied);
         let start = Instant::now();
-        let delivery = deliver(&api, &Payloads::none(), success(), in_seconds(3600)).await;
+        let delivery = deliver(&api, &Payloads::none(), success(), None, in_seconds(3600)).await;
         assert!(matches!(delivery, Delivery::Undelivered(_)), "{delivery:?}");
         let waited = start.elapsed();
         assert!(waited >= DENIAL_PATIENCE, "{waited:?}");
@@ -315,7 +338,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_service_that_never_answers_does_not_hold_the_worker_past_the_deadline() {
         let start = Instant::now();
-        let delivery = deliver(&Silent, &Payloads::none(), success(), in_seconds(45)).await;
+        let delivery = deliver(&Silent, &Payloads::none(), success(), None, in_seconds(45)).await;
         assert!(matches!(delivery, Delivery::Undelivered(_)), "{delivery:?}");
         let waited = start.elapsed();
         assert!(waited <= Duration::from_secs(46), "{waited:?}");
@@ -325,7 +348,7 @@ mod tests {
     async fn a_report_after_the_deadline_is_still_tried_once() {
         let mut api = MockCallbackApi::new();
         api.expect_succeed().times(1).returning(|_| Ok(()));
-        let delivery = deliver(&api, &Payloads::none(), success(), Instant::now()).await;
+        let delivery = deliver(&api, &Payloads::none(), success(), None, Instant::now()).await;
         assert_eq!(delivery, Delivery::Accepted(success()));
     }
 
@@ -336,5 +359,36 @@ mod tests {
         let day = Duration::from_secs(24 * 3600);
         assert_eq!(deadline(started, None), Instant::now() + day);
         assert_eq!(deadline(started, Some(day)), started + day);
+    }
+
+    fn times() -> JobTimes {
+        let begun = std::time::UNIX_EPOCH + Duration::from_secs(7);
+        JobTimes::new(begun, begun + Duration::from_secs(2))
+    }
+
+    #[test]
+    fn a_result_carries_when_the_job_ran_unless_it_would_not_fit_any_more() {
+        let with = |result: Vec<u8>| match Report::Success(result).with_times(Some(times())) {
+            Report::Success(text) => String::from_utf8(text).unwrap(),
+            Report::Failure(failure) => panic!("{failure}"),
+        };
+        let text = with(b"{\"a\":1}".to_vec());
+        let read = CallbackResult::split_times(&text);
+        assert_eq!(read, (Some(times()), "{\"a\":1}"));
+        let largest = vec![b'1'; MAX_INLINE_RESULT];
+        assert_eq!(with(largest).len(), MAX_INLINE_RESULT);
+    }
+
+    #[test]
+    fn a_failure_carries_when_the_job_ran() {
+        let report: Report = JobFailure::new(FailureClass::Failed).into();
+        let Report::Failure(failure) = report.with_times(Some(times())) else {
+            panic!("it failed");
+        };
+        assert!(
+            failure
+                .error_data()
+                .contains(r#""times":{"begun":7000,"ended":9000}"#)
+        );
     }
 }

@@ -126,6 +126,7 @@ mod result;
 mod signals;
 mod speaker;
 mod stop;
+mod stopwatch;
 mod supervise;
 mod tail;
 

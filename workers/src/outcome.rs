@@ -1,6 +1,6 @@
 //! How a worker's work ended, and the exit code that says so.
 
-use longhaul_core::JobFailure;
+use longhaul_core::{JobFailure, JobTimes};
 use tokio::time::Instant;
 
 use crate::callback::{CallbackApi, CallbackError};
@@ -65,6 +65,8 @@ pub(crate) struct LastWord {
     /// The exit code when the report is delivered; taken as 1 for a failure with 0.
     pub(crate) exit_code: u8,
     pub(crate) deadline: Instant,
+    /// When the job ran, where somebody reads it.
+    pub(crate) times: Option<JobTimes>,
     /// Whether the worker was asked to stop.
     pub(crate) hurried: bool,
 }
@@ -83,7 +85,7 @@ impl LastWord {
         } else {
             self.deadline
         };
-        let delivery = deliver(api, payloads, self.report, deadline);
+        let delivery = deliver(api, payloads, self.report, self.times, deadline);
         tokio::pin!(delivery);
         let delivery = tokio::select! {
             biased;
@@ -125,6 +127,7 @@ pub(crate) async fn refuse(
         report: failure.into(),
         exit_code: crate::ending::CANNOT_RUN,
         deadline: crate::delivery::deadline(Instant::now(), None),
+        times: None,
         hurried: false,
     };
     last_word.say(api, &Payloads::none(), signals).await
@@ -151,6 +154,7 @@ mod tests {
             report: Report::Success(b"1".to_vec()),
             exit_code: 0,
             deadline: Instant::now() + Duration::from_secs(3600),
+            times: None,
             hurried,
         }
     }
@@ -192,6 +196,7 @@ mod tests {
             report: JobFailure::new(FailureClass::Failed).into(),
             exit_code: 0,
             deadline: Instant::now(),
+            times: None,
             hurried: false,
         };
         assert_eq!(

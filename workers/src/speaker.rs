@@ -18,6 +18,7 @@ use crate::outcome::{LastWord, Outcome};
 use crate::payload::Payloads;
 use crate::signals::Signals;
 use crate::stop::Stop;
+use crate::stopwatch::Stopwatch;
 
 /// Speaks for one job.
 pub(crate) struct Speaker {
@@ -72,9 +73,11 @@ impl Speaker {
         let returned = async { returned.await.unwrap_or_else(|_| dropped().into()) };
         tokio::pin!(returned);
         let heartbeats = Heartbeats::start(self.api.clone(), self.attempt.heartbeat);
+        // It includes reading an input from the payload store, which a job does itself.
+        let stopwatch = Stopwatch::start();
         let stop = tokio::select! {
             biased;
-            report = &mut returned => return (self.report(report, 1, false, signals).await, false),
+            report = &mut returned => return (self.report(report, 1, false, stopwatch, signals).await, false),
             stop = Stop::wait(&heartbeats, signals, self.started, self.attempt.timeout) => stop,
         };
         self.cancelled.cancel();
@@ -83,7 +86,7 @@ impl Speaker {
         let outcome = match (stop, report) {
             (Stop::Closed, _) => Outcome::Closed,
             (Stop::Signal(_), Some(report @ Report::Success(_))) => {
-                self.report(report, 1, true, signals).await
+                self.report(report, 1, true, stopwatch, signals).await
             }
             (Stop::Signal(number), report) => {
                 let mut failure = interrupted(number);
@@ -91,10 +94,11 @@ impl Speaker {
                     failure = failure.with_reason(own.error_message());
                 }
                 let exit_code = signal_exit_code(number);
-                self.report(failure.into(), exit_code, true, signals).await
+                self.report(failure.into(), exit_code, true, stopwatch, signals)
+                    .await
             }
             (Stop::TimedOut(timeout), _) => {
-                self.report(timed_out(timeout).into(), 1, false, signals)
+                self.report(timed_out(timeout).into(), 1, false, stopwatch, signals)
                     .await
             }
         };
@@ -106,12 +110,14 @@ impl Speaker {
         report: Report,
         exit_code: u8,
         hurried: bool,
+        stopwatch: Stopwatch,
         signals: &mut Signals,
     ) -> Outcome {
         let last_word = LastWord {
             report,
             exit_code,
             deadline: deadline(self.started, self.attempt.timeout),
+            times: self.attempt.times.then(|| stopwatch.stop()),
             hurried,
         };
         // A store of its own: a client must not outlive the runtime that it was made in.

@@ -24,6 +24,7 @@ use crate::outcome::{LastWord, Outcome};
 use crate::payload::Payloads;
 use crate::signals::Signals;
 use crate::stop::Stop;
+use crate::stopwatch::Stopwatch;
 
 /// What to run, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,11 +102,13 @@ pub async fn supervise(
                 report: Report::Failure(failure),
                 exit_code,
                 deadline: deadline(),
+                times: None,
                 hurried,
             };
             return last_word.say(api.as_ref(), &payloads, signals).await;
         }
     };
+    let stopwatch = Stopwatch::start();
     tracing::info!("process {} started", running.id());
 
     let stop = tokio::select! {
@@ -117,6 +120,7 @@ pub async fn supervise(
         running.stop(options.grace).await;
     }
     let (status, stderr) = running.reap().await;
+    let times = attempt.times.then(|| stopwatch.stop());
     let ended = Ended {
         status,
         stderr,
@@ -134,6 +138,7 @@ pub async fn supervise(
         report,
         exit_code,
         deadline: deadline(),
+        times,
         hurried: matches!(stop, Some(Stop::Signal(_))),
     };
     last_word.say(api.as_ref(), &payloads, signals).await

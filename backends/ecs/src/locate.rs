@@ -7,6 +7,7 @@ use crate::NAME;
 use crate::api::DesiredStatus;
 use crate::backend::EcsBackend;
 use crate::refusal;
+use crate::status::log_link;
 
 /// Costs one `ListTasks` for those that run and one for those that are stopping or have stopped,
 /// each with one `DescribeTasks` where there are any, for every 100 tasks of the execution. ECS
@@ -25,7 +26,8 @@ impl Locate for EcsBackend {
             while let Some(request) = next {
                 let (tasks, after) = self.page(request, &tried).await?;
                 if let Some(task) = self.task_of(job, &tasks, &tried).await? {
-                    return Ok(Some(JobHandle::new(NAME, task)));
+                    let logs = log_link(&task, self.config());
+                    return Ok(Some(JobHandle::new(NAME, task).with_logs(logs)));
                 }
                 next = after;
             }

@@ -8,6 +8,7 @@ use crate::arn::TaskArn;
 use crate::backend::EcsBackend;
 use crate::refusal::{self, Refusal};
 use crate::request::Start;
+use crate::status::log_link;
 
 /// What asking for one option of capacity came to.
 enum Asked {
@@ -33,7 +34,8 @@ impl EcsBackend {
             match self.ask(&request, job, token).await? {
                 Asked::Started(task) => {
                     tracing::info!(job = %job.name(), attempt = job.attempt(), %task, capacity = %option, "started a task");
-                    return Ok(JobHandle::new(NAME, task));
+                    let logs = log_link(&task, self.config());
+                    return Ok(JobHandle::new(NAME, task).with_logs(logs));
                 }
                 Asked::NoCapacity(reason) => {
                     tracing::info!(job = %job.name(), attempt = job.attempt(), capacity = %option, %reason, "no capacity");

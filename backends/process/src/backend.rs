@@ -90,7 +90,8 @@ impl ProcessBackend {
 
 /// The handle of the job with this directory, known before the job is started.
 pub(crate) fn handle(directory: &JobDirectory) -> JobHandle {
-    JobHandle::new(NAME, directory.key().as_str())
+    let logs = directory.stderr().display().to_string();
+    JobHandle::new(NAME, directory.key().as_str()).with_logs(logs)
 }
 
 #[deny(clippy::missing_trait_methods)]

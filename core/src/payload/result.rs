@@ -1,5 +1,6 @@
 //! The text with which a worker completes a callback: a result, or where it is.
 
+use crate::JobTimes;
 use crate::payload::{InvalidPayloadUri, PayloadUri};
 
 /// What a callback's text is.
@@ -13,6 +14,13 @@ use crate::payload::{InvalidPayloadUri, PayloadUri};
 /// which is not JSON: no JSON text begins with the letter `l`. So a job can return any JSON at
 /// all, a text or an object that looks like a reference included, and it is never taken for one;
 /// nothing has to be escaped, and a worker that knows nothing of references need not.
+///
+/// A worker that is [asked for it](crate::contract::TIMES) tells when the job ran, in a line before
+/// either of them:
+///
+/// ```text
+/// longhaul-result/1 begun=1767225600000 ended=1767225660000
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallbackResult {
     /// The result itself.
@@ -27,7 +35,7 @@ pub enum CallbackResult {
 pub enum InvalidReference {
     /// The worker speaks a later version.
     #[error(
-        "the reference is of version {version:?}, and this function knows version 1: update the function before the worker"
+        "what the worker sent is of version {version:?}, and this function knows version 1: update the function before the worker"
     )]
     Version {
         /// The version, or the beginning of what stands there.
@@ -42,12 +50,33 @@ impl CallbackResult {
     /// What every reference begins with, and no JSON.
     const MARK: &'static str = "longhaul-payload/";
 
+    /// What the line with times begins with, and no JSON either.
+    const TIMES: &'static str = "longhaul-result/";
+
     /// The text for the callback.
     #[must_use]
     pub fn encode(&self) -> String {
         match self {
             Self::Inline(result) => result.clone(),
             Self::Reference(uri) => format!("{}1 {uri}", Self::MARK),
+        }
+    }
+
+    /// The text for the callback, `text`, with the line that tells when the job ran before it.
+    #[must_use]
+    pub fn timed(times: JobTimes, text: &str) -> String {
+        format!("{}1 {}\n{text}", Self::TIMES, times.header())
+    }
+
+    /// When the job ran, where a callback's text begins with a line that tells it, and the text
+    /// without that line.
+    #[must_use]
+    pub fn split_times(text: &str) -> (Option<JobTimes>, &str) {
+        let timed = text.strip_prefix(Self::TIMES);
+        let timed = timed.and_then(|rest| rest.strip_prefix("1 "));
+        match timed.and_then(|rest| rest.split_once('\n')) {
+            Some((header, text)) => (JobTimes::from_header(header), text),
+            None => (None, text),
         }
     }
 
@@ -58,23 +87,33 @@ impl CallbackResult {
         text.starts_with(Self::MARK)
     }
 
-    /// Reads a callback's text.
+    /// Reads a callback's text, with or without times.
     ///
     /// # Errors
     ///
     /// [`InvalidReference`] for text that begins as a reference and is none. Never for JSON.
     pub fn decode(text: &str) -> Result<Self, InvalidReference> {
-        let Some(rest) = text.strip_prefix(Self::MARK) else {
+        let (_, text) = Self::split_times(text);
+        let later = text.strip_prefix(Self::TIMES);
+        let Some(rest) = later.or_else(|| text.strip_prefix(Self::MARK)) else {
             return Ok(Self::Inline(text.to_owned()));
         };
+        if later.is_some() {
+            return Err(InvalidReference::version(rest));
+        }
         match rest.split_once(' ') {
             Some(("1", uri)) => Ok(Self::Reference(uri.parse()?)),
-            other => {
-                let version = other.map_or(rest, |(version, _)| version);
-                Err(InvalidReference::Version {
-                    version: version.chars().take(20).collect(),
-                })
-            }
+            _ => Err(InvalidReference::version(rest)),
+        }
+    }
+}
+
+impl InvalidReference {
+    /// `rest` is what follows the mark.
+    fn version(rest: &str) -> Self {
+        let version = rest.split_once(' ').map_or(rest, |(version, _)| version);
+        Self::Version {
+            version: version.chars().take(20).collect(),
         }
     }
 }

@@ -198,6 +198,25 @@ fn what_begins_as_a_reference_and_is_none_is_an_error() {
 }
 
 #[test]
+fn times_before_a_result_or_a_reference_are_read_and_change_neither() {
+    let at = |ms| std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
+    let times = crate::JobTimes::new(at(7), at(9));
+    for result in [
+        CallbackResult::Inline("{\n\"a\": 1}".to_owned()),
+        CallbackResult::Reference(uri()),
+    ] {
+        let text = CallbackResult::timed(times, &result.encode());
+        assert!(text.starts_with("longhaul-result/1 begun=7 ended=9\n"));
+        let (read, rest) = CallbackResult::split_times(&text);
+        assert_eq!((read, rest), (Some(times), result.encode().as_str()));
+        assert_eq!(CallbackResult::decode(&text), Ok(result));
+    }
+    assert_eq!(CallbackResult::split_times("1"), (None, "1"));
+    let later = CallbackResult::decode("longhaul-result/2 x\n1").unwrap_err();
+    assert!(later.to_string().contains("version \"2\""), "{later}");
+}
+
+#[test]
 fn a_changed_payload_is_told_by_size_and_hash() {
     let uri = uri();
     uri.verify(b"[1]").unwrap();

@@ -1,7 +1,7 @@
 //! How one of many jobs ended, as it is recorded and as it is told.
 
 use longhaul_core::{
-    CallbackResult, JobFailure, JobHandle, JobName, PayloadError, PayloadErrorKind,
+    CallbackResult, JobFailure, JobHandle, JobName, JobTimes, PayloadError, PayloadErrorKind,
 };
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,8 @@ pub(crate) enum How {
     Succeeded {
         handle: JobHandle,
         attempts: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        times: Option<JobTimes>,
         /// As a callback carries it: the result's JSON, or a reference to it.
         result: String,
     },
@@ -92,6 +94,7 @@ impl How {
         Self::Succeeded {
             handle: report.handle.clone(),
             attempts: report.attempts,
+            times: report.times,
             result: report.result.encode(),
         }
     }
@@ -160,6 +163,7 @@ impl Ended {
             How::Succeeded {
                 handle,
                 attempts,
+                times,
                 result,
             } => match CallbackResult::decode(&result) {
                 Ok(result) => JobEnd::Succeeded(JobReport {
@@ -167,6 +171,7 @@ impl Ended {
                     job,
                     handle,
                     attempts,
+                    times,
                 }),
                 // We wrote it ourselves: only a later version of ours writes what we cannot read.
                 Err(error) => JobEnd::Failed(RunError::Payload {
@@ -268,6 +273,10 @@ mod tests {
             how: How::Succeeded {
                 handle: JobHandle::new("process", "1"),
                 attempts: 2,
+                times: Some(JobTimes::new(
+                    std::time::UNIX_EPOCH,
+                    std::time::SystemTime::now(),
+                )),
                 result: "{\"b\": 1.0, \"a\":\"\\u0000\"}".to_owned(),
             },
         };
@@ -277,5 +286,6 @@ mod tests {
         let text = "{\"b\": 1.0, \"a\":\"\\u0000\"}".to_owned();
         assert_eq!(report.result, CallbackResult::Inline(text));
         assert_eq!(report.attempts, 2);
+        assert!(report.run_time().is_some());
     }
 }

@@ -151,6 +151,7 @@ mod tests {
                 How::Succeeded {
                     handle: JobHandle::new("process", "1"),
                     attempts: 1,
+                    times: None,
                     result: "1".to_owned(),
                 }
             } else {

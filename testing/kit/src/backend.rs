@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use longhaul_core::{
     BackendError, BackendErrorKind, CallbackToken, Job, JobFailure, JobHandle, JobStatus,
@@ -167,6 +167,13 @@ impl InMemory {
     #[must_use]
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.world().deliveries.clone()
+    }
+
+    /// What time it is where the jobs are: for
+    /// `JobRunner::with_clock`, so that a function's deadlines are in virtual time too.
+    #[must_use]
+    pub fn time(&self) -> SystemTime {
+        crate::job::system_time(self.shared.clock.now())
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {

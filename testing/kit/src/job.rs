@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use longhaul_core::{
     CallbackToken, ExecutionId, FailureClass, Job, JobFailure, JobHandle, JobState, JobStatus,
-    StartKey, contract,
+    JobTimes, StartKey, contract,
 };
 use longhaul_emulator::Timestamp;
 use serde_json::Value;
@@ -156,6 +156,16 @@ impl Record {
         self.end = Some((self.ends.unwrap_or(now), end));
     }
 
+    /// When the job ran, where its function reads that.
+    pub(crate) fn ran(&self) -> Option<JobTimes> {
+        let (ended, _) = self.end.as_ref()?;
+        self.call.environment.get(contract::TIMES)?;
+        Some(JobTimes::new(
+            system_time(self.started),
+            system_time(*ended),
+        ))
+    }
+
     /// What the platform knows of the job.
     pub(crate) fn status(&self) -> JobStatus {
         let Some((at, end)) = &self.end else {
@@ -191,7 +201,7 @@ impl Record {
     }
 }
 
-fn system_time(at: Timestamp) -> SystemTime {
+pub(crate) fn system_time(at: Timestamp) -> SystemTime {
     let millis = u64::try_from(at.as_millis()).unwrap_or(0);
     SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
 }

@@ -1,6 +1,8 @@
 //! What the worker of a job in memory does: heartbeats, and the report at its end.
 
-use longhaul_core::{BackendError, BackendErrorKind, CallbackToken, JobFailure, JobHandle};
+use longhaul_core::{
+    BackendError, BackendErrorKind, CallbackResult, CallbackToken, JobFailure, JobHandle, JobTimes,
+};
 use longhaul_emulator::{Api, ApiError, ApiErrorKind, CallbackId, ErrorObject, Timestamp};
 use serde_json::Value;
 
@@ -22,7 +24,22 @@ pub(crate) fn next(backend: &InMemory) -> Option<(Timestamp, JobHandle)> {
 /// What there is to tell the service.
 enum Message {
     Alive,
-    Report(Result<Value, Box<JobFailure>>, usize),
+    Report(Result<String, Box<JobFailure>>, usize),
+}
+
+/// What a supervisor makes of what the job returned: with the times, where somebody reads them.
+fn text(
+    result: Result<Value, Box<JobFailure>>,
+    ran: Option<JobTimes>,
+) -> Result<String, Box<JobFailure>> {
+    match (result, ran) {
+        (Ok(value), Some(times)) => Ok(CallbackResult::timed(times, &value.to_string())),
+        (Ok(value), None) => Ok(value.to_string()),
+        (Err(mut failure), ran) => {
+            failure.times = failure.times.or(ran);
+            Err(failure)
+        }
+    }
 }
 
 /// Does the next thing that the job does by itself.
@@ -44,8 +61,11 @@ pub(crate) async fn act(backend: &InMemory, handle: &JobHandle) -> Result<(), Ba
             Act::End => {
                 record.finish(now);
                 let times = if record.has(Fault::ResultTwice) { 2 } else { 1 };
+                let ran = record.ran();
                 match &record.end {
-                    Some((_, End::Reported(result))) => Message::Report(result.clone(), times),
+                    Some((_, End::Reported(result))) => {
+                        Message::Report(text(result.clone(), ran), times)
+                    }
                     _ => return Ok(()),
                 }
             }
@@ -85,11 +105,11 @@ pub(crate) async fn act(backend: &InMemory, handle: &JobHandle) -> Result<(), Ba
 async fn report(
     service: &Api,
     token: &CallbackToken,
-    result: &Result<Value, Box<JobFailure>>,
+    result: &Result<String, Box<JobFailure>>,
 ) -> Result<Result<(), ApiError>, BackendError> {
     let id = callback(token)?;
     Ok(match result {
-        Ok(value) => service.succeed_callback(&id, Some(value.to_string())).await,
+        Ok(text) => service.succeed_callback(&id, Some(text.clone())).await,
         Err(failure) => {
             let error = ErrorObject {
                 error_type: Some(failure.error_type().to_owned()),

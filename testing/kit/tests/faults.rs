@@ -157,7 +157,10 @@ async fn every_class_that_a_closure_returns_arrives_as_it_is() {
             .with_reason("its own");
         let told = sent.clone();
         let backend = InMemory::new().job("render", move |_| Err(told.clone().into()));
-        assert_eq!(failure(ran(&backend, spec()).await), sent);
+        let arrived = failure(ran(&backend, spec()).await);
+        let ran = arrived.times.map(|times| times.run_time());
+        assert_eq!(ran, Some(Duration::from_secs(1)));
+        assert_eq!(arrived, sent.with_times(arrived.times));
     }
 }
 

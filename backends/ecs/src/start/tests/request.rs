@@ -81,6 +81,7 @@ async fn a_start_asks_for_exactly_one_task_of_the_job() {
     });
     let handle = backend(config, api).start(&job, &token()).await.unwrap();
     assert_eq!(handle, JobHandle::new("ecs", TASK));
+    assert!(handle.logs().is_none_or(|logs| logs.contains("logsV2")));
 }
 
 #[tokio::test]
