@@ -123,9 +123,10 @@ fn a_job_on_ecs_gives_its_result_on_standard_output() {
     let text = input.to_string();
     let mut job = stage.start(&["--input", &text, "--", "sh", "-c", ECHO]);
     let started = job.run.event("job_started");
+    let handle = &started["handle"];
     assert_eq!(
-        started["handle"],
-        json!({"backend": "ecs", "id": job.task.arn})
+        (&handle["backend"], &handle["id"]),
+        (&json!("ecs"), &json!(job.task.arn))
     );
     assert_eq!(started["pid"], Value::Null);
     assert_eq!(job.run.finish().result(), input);

@@ -29,7 +29,8 @@
 //! 1. the job's own `environment`, if it sets `TRACEPARENT` or `_X_AMZN_TRACE_ID`: then longhaul sets none
 //!    of the three;
 //! 2. what the durable function recorded of its invocation ([`Job::with_trace`](crate::Job::with_trace)):
-//!    `_X_AMZN_TRACE_ID` is set as well, for SDKs of X-Ray. `longhaul-lambda` does not record it yet;
+//!    `_X_AMZN_TRACE_ID` is set as well, for SDKs of X-Ray. A function asks for it with
+//!    `JobRunner::in_trace_of` of `longhaul-lambda`;
 //! 3. a well-formed `traceparent` among the top-level members of the input, with its `tracestate`: whoever started the
 //!    execution has the job in their trace;
 //! 4. ids derived from the execution and the attempt ([`TraceContext::derived`](crate::TraceContext::derived)): the jobs

@@ -26,14 +26,16 @@ use crate::times;
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JobHandle {
-    backend: String,
+    // Boxed and not growing, because a handle is a part of many errors.
+    backend: Box<str>,
     #[serde(default = "first", skip_serializing_if = "is_first")]
     version: u32,
-    id: String,
+    id: Box<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    logs: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    started_at: Option<u64>,
+    logs: Option<Box<str>>,
+    /// 0 where it is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    started_at: u64,
 }
 
 impl JobHandle {
@@ -64,6 +66,14 @@ fn first() -> u32 {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes a reference"
 )]
+fn is_zero(at: &u64) -> bool {
+    *at == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
 fn is_first(version: &u32) -> bool {
     *version == 1
 }
@@ -77,11 +87,11 @@ impl JobHandle {
     /// A handle whose id has the meaning that the backend gave it in `version`.
     pub fn with_version(backend: impl Into<String>, version: u32, id: impl Into<String>) -> Self {
         Self {
-            backend: backend.into(),
+            backend: backend.into().into(),
             version,
-            id: id.into(),
+            id: id.into().into(),
             logs: None,
-            started_at: None,
+            started_at: 0,
         }
     }
 
@@ -89,14 +99,14 @@ impl JobHandle {
     /// when it starts the job.
     #[must_use]
     pub fn with_logs(mut self, logs: impl Into<Option<String>>) -> Self {
-        self.logs = logs.into();
+        self.logs = logs.into().map(Into::into);
         self
     }
 
     /// The same handle with the moment at which its start was answered. The runner notes it.
     #[must_use]
     pub fn with_started_at(mut self, at: SystemTime) -> Self {
-        self.started_at = Some(times::millis(at));
+        self.started_at = times::millis(at);
         self
     }
 
@@ -111,7 +121,7 @@ impl JobHandle {
     /// of a handle that did not come from a start.
     #[must_use]
     pub fn started_at(&self) -> Option<SystemTime> {
-        self.started_at.map(times::time)
+        (self.started_at > 0).then(|| times::time(self.started_at))
     }
 
     /// The name of the backend that started the job.

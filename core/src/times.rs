@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::JobHandle;
+
 /// When a job ran, by the clock of the machine that it ran on, to the millisecond.
 ///
 /// Serialised as `{"begun":1767225600000,"ended":1767225660000}`, in milliseconds since 1970.
@@ -51,6 +53,15 @@ impl JobTimes {
     #[must_use]
     pub fn run_time(&self) -> Duration {
         Duration::from_millis(self.ended.saturating_sub(self.begun))
+    }
+
+    /// How long the job of `handle` waited for its machine and its image: from when its start was
+    /// answered to when its own work began. By two clocks; never less than zero. `None` where the
+    /// handle does not say when that was.
+    #[must_use]
+    pub fn queue_time(&self, handle: &JobHandle) -> Option<Duration> {
+        let accepted = handle.started_at()?;
+        Some(self.begun().duration_since(accepted).unwrap_or_default())
     }
 
     /// `begun=… ended=…`, as a callback's text has it.

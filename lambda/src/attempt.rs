@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use longhaul_core::{
     BackendError, BackendErrorKind, CallbackToken, CancelOutcome, ComputeBackend, ExecutionId,
-    FailureClass, Job, JobFailure, JobHandle, JobSpec, PayloadError, PayloadStore, Retry, payload,
+    FailureClass, Job, JobFailure, JobHandle, JobSpec, PayloadError, PayloadStore, Retry,
+    TraceContext, payload,
 };
 use tracing::Instrument as _;
 
@@ -17,6 +18,7 @@ use crate::durable::{
 use crate::error::RunError;
 use crate::explain::{add_reason, merge};
 use crate::operations;
+use crate::told::{Teller, Which};
 
 /// The reason that a platform is given when a job is stopped because nobody listens any more.
 const NOBODY_LISTENS: &str = "longhaul: the callback is closed";
@@ -49,6 +51,8 @@ pub(crate) struct Attempt<'a> {
     /// What is left of the job's deadline, where that is less than the timeout.
     pub(crate) limit: Option<Duration>,
     pub(crate) clock: &'a Clock,
+    pub(crate) teller: &'a Teller,
+    pub(crate) trace: Option<&'a TraceContext>,
     pub(crate) store: Option<&'a Arc<dyn PayloadStore>>,
     /// From 1.
     pub(crate) number: u32,
@@ -94,6 +98,8 @@ impl Attempt<'_> {
             heartbeat,
             limit: self.limit,
             clock: self.clock.clone(),
+            teller: self.teller.clone(),
+            trace: self.trace.cloned(),
         };
         let waited = durable::wait_noting(
             self.ctx,
@@ -248,6 +254,8 @@ struct Start {
     heartbeat: Option<Duration>,
     limit: Option<Duration>,
     clock: Clock,
+    teller: Teller,
+    trace: Option<TraceContext>,
 }
 
 impl Start {
@@ -262,6 +270,9 @@ impl Start {
         let mut job = Job::new(spec, execution, self.number, token)
             .with_heartbeat(self.heartbeat)
             .with_times();
+        if let Some(trace) = self.trace {
+            job = job.with_trace(trace);
+        }
         if let Some(store) = &self.store {
             job = job.with_payload_store(store.base());
         }
@@ -277,8 +288,13 @@ impl Start {
         }
         match started {
             Ok(handle) => {
-                tracing::Span::current().record("handle", tracing::field::display(&handle));
-                tracing::info!(%handle, "started");
+                let which = Which {
+                    job: job.name(),
+                    backend: self.backend.name(),
+                    arn: &self.arn,
+                    attempt: self.number,
+                };
+                self.teller.started(which, &handle, &self.clock);
                 Ok(handle.with_started_at(self.clock.now()))
             }
             Err(error) => {

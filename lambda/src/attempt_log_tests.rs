@@ -99,4 +99,12 @@ async fn a_start_is_told_once_over_replays_with_what_names_it_and_without_the_to
     let spans: Vec<&Value> = spans.collect();
     assert_eq!(spans.len(), 1, "{text}");
     assert_eq!(spans[0]["span"]["handle"], "mock:job-1");
+    let succeeded = with("succeeded");
+    assert_eq!(succeeded.len(), 1, "{text}");
+    let span = &succeeded[0]["span"];
+    assert_eq!(
+        (&span["job"], &span["handle"]),
+        (&json!("hello"), &json!("mock:job-1"))
+    );
+    assert_eq!(span["attempt"], 1);
 }

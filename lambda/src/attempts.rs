@@ -13,6 +13,7 @@ use crate::durable::{self, Completed, DurableContext};
 use crate::error::RunError;
 use crate::operations;
 use crate::runner::{JobReport, JobRunner, payload_error};
+use crate::told::{How, Which};
 
 /// A job that succeeded, its result unread.
 pub(crate) struct Unread {
@@ -46,25 +47,41 @@ impl JobRunner {
                 heartbeat: enabled.heartbeat,
                 limit: deadline.limit(job.timeout),
                 clock: &self.clock,
+                teller: &self.teller,
+                trace: self.trace.as_ref(),
                 store: self.store.as_ref(),
                 number,
                 together,
             };
             let ended = one.run().await?;
-            let (failed, again) = match ended {
+            let which = Which {
+                job: &job.name,
+                backend: enabled.backend.name(),
+                arn: ctx.execution_arn(),
+                attempt: number,
+            };
+            let tell = |how| self.teller.ended(ctx, which, how, &self.clock);
+            let (failed, again, told) = match ended {
                 Ended::Succeeded(completed) => {
+                    let (times, _) = CallbackResult::split_times(&completed.payload);
+                    tell(How::Succeeded(&completed.handle, times));
                     return unread(&job.name, ctx.execution_arn(), number, completed);
                 }
                 Ended::Failed(handle, failure) => {
+                    let told = tell(How::Failed(&handle, &failure));
                     let more = more_memory(&mut spec, &failure);
                     let again = more || job.retry.retries(&failure);
-                    (Failed::Job(handle, failure), again)
+                    (Failed::Job(handle, Box::new(failure)), again, told)
                 }
                 Ended::NotStarted {
                     error_type,
                     message,
                     anew,
-                } => (Failed::Start(error_type, message), anew),
+                } => (
+                    Failed::Start(error_type, message),
+                    anew,
+                    tell(How::NotStarted),
+                ),
             };
             let delay = job.retry.delay(number).filter(|_| again);
             let Some(delay) = delay.filter(|_| together.goes_on()) else {
@@ -82,7 +99,11 @@ impl JobRunner {
             if !time.await.map_err(durable_error)? {
                 return Err(failed.too_late(&deadline, &job.name, number));
             }
-            tracing::info!(job = %job.name, attempt = number, ?delay, "the job is tried again");
+            if told {
+                tracing::info!(
+                    job = %job.name, attempt = number, %execution, ?delay, "the job is tried again"
+                );
+            }
             durable::wait(ctx, operations::backoff(label, number), delay)
                 .await
                 .map_err(durable_error)?;
@@ -93,7 +114,7 @@ impl JobRunner {
 
 /// An attempt that failed.
 enum Failed {
-    Job(JobHandle, JobFailure),
+    Job(JobHandle, Box<JobFailure>),
     /// The start: with which type and message.
     Start(String, String),
 }
@@ -114,7 +135,7 @@ impl Failed {
                 job,
                 handle,
                 attempts,
-                source: Box::new(failure),
+                source: failure,
             },
             Self::Start(error_type, message) => RunError::NotStarted {
                 job,
@@ -128,7 +149,9 @@ impl Failed {
     fn too_late(self, deadline: &Deadline, job: &JobName, attempts: u32) -> RunError {
         let next = attempts + 1;
         let failed = match self {
-            Self::Job(handle, failure) => Self::Job(handle, deadline.failure(next, failure)),
+            Self::Job(handle, failure) => {
+                Self::Job(handle, Box::new(deadline.failure(next, *failure)))
+            }
             Self::Start(_, message) => Self::Start(
                 FailureClass::DeadlineExceeded.error_type().to_owned(),
                 deadline.passed(next, &message),

@@ -6,6 +6,7 @@
 //! | `LONGHAUL_JOB` | the job that an event which is no job spec is the input of: a job spec, JSON. Without it such an event is an error |
 //! | `LONGHAUL_HEARTBEAT` | how long a worker may be silent where its job does not say, as in `90s`; `0s` is for ever. Default: 30 s for `process`, 5 min for `ecs`, none for `batch`, whose jobs may wait in the queue for hours |
 //! | `LONGHAUL_PAYLOAD_STORE` | where inputs and results go that are too large to travel inline: `s3://bucket/prefix` or `file:///folder`, which the workers must be able to reach too. Without it, or with `none`, they are refused |
+//! | `LONGHAUL_METRICS` | the namespace under which jobs are counted and measured, in lines of CloudWatch's embedded metric format on standard output; needs the feature `metrics`. Without it, or with `none`, nothing is written |
 //! | `LONGHAUL_LOG` | what is logged: `info` by default; the syntax of `tracing_subscriber`'s `EnvFilter` |
 //!
 //! and each enabled backend's own variables.
@@ -80,6 +81,8 @@ pub struct Config {
     job: Option<JobSpec>,
     heartbeat: Option<Duration>,
     payload_store: Option<Arc<dyn PayloadStore>>,
+    #[cfg(feature = "metrics")]
+    metrics: Option<crate::metrics::Metrics>,
 }
 
 impl Config {
@@ -130,12 +133,23 @@ impl Config {
                     None
                 }
             });
+        let metrics = get("LONGHAUL_METRICS").filter(|namespace| namespace != "none");
+        let metrics = metrics.and_then(|namespace| match metrics_in(&namespace) {
+            Ok(metrics) => Some(metrics),
+            Err(problem) => {
+                problems.push(format!("LONGHAUL_METRICS is wrong: {problem}"));
+                None
+            }
+        });
+        let _ = &metrics; // not every set of features needs it
         if problems.is_empty() {
             Ok(Self {
                 backends,
                 job,
                 heartbeat,
                 payload_store,
+                #[cfg(feature = "metrics")]
+                metrics,
             })
         } else {
             Err(ConfigError::new("the handler", problems))
@@ -152,8 +166,24 @@ impl Config {
         if let Some(store) = self.payload_store {
             runner = runner.with_payload_store(store);
         }
+        #[cfg(feature = "metrics")]
+        if let Some(metrics) = self.metrics {
+            runner = runner.with_metrics(metrics);
+        }
         Ok(Handler::new(runner, self.job))
     }
+}
+
+#[cfg(feature = "metrics")]
+fn metrics_in(namespace: &str) -> Result<crate::metrics::Metrics, String> {
+    crate::metrics::Metrics::new(namespace).map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "metrics"))]
+fn metrics_in(namespace: &str) -> Result<(), String> {
+    Err(format!(
+        "{namespace} needs a program that was built with metrics: build longhaul-lambda with the feature `metrics`"
+    ))
 }
 
 /// Opens the payload store, unless it is `none`: a folder is made, S3 is not asked yet.

@@ -46,6 +46,17 @@ fn every_problem_is_reported_at_once() {
     assert!(error.to_string().contains("retry"), "{error}");
 }
 
+#[test]
+fn a_namespace_for_metrics_is_checked_and_none_is_none() {
+    let problems = |namespace| {
+        let error = read(&[("LONGHAUL_METRICS", namespace)]).unwrap_err();
+        error.problems().len()
+    };
+    // The backend is missing in both.
+    assert_eq!(problems("none"), 1);
+    assert_eq!(problems("AWS/Lambda"), 2);
+}
+
 #[cfg(feature = "process")]
 mod process {
     use super::*;

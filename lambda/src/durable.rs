@@ -25,6 +25,11 @@ pub(crate) mod fan_out;
 mod news;
 pub(crate) mod serve;
 
+/// A filter that keeps back what a handler logs while it is replayed, for it was logged before.
+pub(crate) fn replay_filter() -> sdk::ReplayFilterLayer {
+    sdk::ReplayFilterLayer::new()
+}
+
 /// How often a submit, a describe or a cancel is tried before its last error is taken for final.
 pub(crate) const STEP_ATTEMPTS: u32 = 6;
 

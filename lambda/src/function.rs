@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::durable::serve::{self, ExecutionError};
 pub use crate::durable::serve::{Answer, InvocationPayload};
-use crate::durable::{BoxError, DurableContext};
+use crate::durable::{BoxError, DurableContext, DurableError};
 use crate::error::full_message;
 use crate::{Config, JobRunner, NotMet, RunAllError, RunError};
 
@@ -202,6 +202,12 @@ impl From<RunError> for ExecutionError {
             message: error.error_message(),
             data: error.error_data(),
         }
+    }
+}
+
+impl From<DurableError> for ExecutionError {
+    fn from(error: DurableError) -> Self {
+        Self::new("Longhaul.Durable", full_message(&error))
     }
 }
 

@@ -119,7 +119,8 @@
 //! `process` (default), `ecs`, `batch`: the backends that [`Config`] can build. `reconciler`: the
 //! second function, which turns what AWS tells by events into callback failures and cancellations.
 //! `payload` (default): inputs and results that are too large to travel inline go through the
-//! store that [`Config`] names. `s3`: that store may be on S3.
+//! store that [`Config`] names. `s3`: that store may be on S3. `metrics`: jobs are counted and
+//! measured, as lines of CloudWatch's embedded metric format.
 
 mod attempt;
 mod attempts;
@@ -135,6 +136,8 @@ mod fan_out;
 pub mod function;
 pub mod handler;
 mod log;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod operations;
 #[cfg(feature = "reconciler")]
 pub mod reconciler;
@@ -142,6 +145,7 @@ mod runner;
 mod stored;
 #[cfg(test)]
 mod testing;
+mod told;
 
 pub use config::{Config, ConfigError};
 pub use durable::DurableContext;

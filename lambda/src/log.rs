@@ -1,10 +1,15 @@
-//! The handler's log: JSON lines on Lambda, on standard error.
+//! The handler's log: JSON lines on Lambda, on standard error. What a handler says between its
+//! operations is not said again by a replay; warnings and errors always are.
 
-use tracing::{Level, Metadata};
-use tracing_subscriber::filter::filter_fn;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::layer::Filter;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
+
+use crate::durable::replay_filter;
 
 /// Sets the log up once. `LONGHAUL_LOG` holds the filter (`info` by default), as in
 /// `longhaul_lambda=debug,warn`.
@@ -20,15 +25,37 @@ pub(crate) fn init_without_requests() {
 
 fn set_up(allowed: fn(&Metadata<'_>) -> bool) {
     let filter = EnvFilter::try_from_env("LONGHAUL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt::layer()
+    let grave = tracing_subscriber::fmt::layer()
         .json()
         .with_writer(std::io::stderr)
-        .with_filter(filter_fn(allowed));
+        .with_filter(filter_fn(move |event| allowed(event) && is_grave(event)));
+    let plain = tracing_subscriber::fmt::layer()
+        .json()
+        .with_writer(std::io::stderr)
+        .with_filter(news(move |event| allowed(event) && is_plain(event)));
     // A second call (tests, embedding programs with a log of their own) changes nothing.
     let _ = tracing_subscriber::registry()
         .with(filter)
-        .with(lines)
+        .with(grave)
+        .with(plain)
         .try_init();
+}
+
+/// What somebody may have to act on: a replay says it again.
+fn is_grave(event: &Metadata<'_>) -> bool {
+    event.is_span() || *event.level() <= Level::WARN
+}
+
+fn is_plain(event: &Metadata<'_>) -> bool {
+    event.is_span() || *event.level() > Level::WARN
+}
+
+/// What is `allowed` and not said by a replay.
+fn news<S>(allowed: impl Fn(&Metadata<'_>) -> bool) -> impl Filter<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + 'static,
+{
+    filter_fn(allowed).and(replay_filter())
 }
 
 /// At TRACE the AWS SDK and the HTTP stack write whole requests, callback tokens included.
@@ -88,6 +115,34 @@ mod tests {
             text.contains("their debug") && text.contains("our trace"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_a_replay_says_again_is_kept_back_unless_somebody_may_have_to_act_on_it() {
+        let written = Lines::default();
+        let (one, other) = (written.clone(), written.clone());
+        let grave = tracing_subscriber::fmt::layer()
+            .with_writer(move || one.clone())
+            .with_filter(filter_fn(is_grave));
+        let plain = tracing_subscriber::fmt::layer()
+            .with_writer(move || other.clone())
+            .with_filter(news(is_plain));
+        let subscriber = tracing_subscriber::registry().with(grave).with(plain);
+        tracing::subscriber::with_default(subscriber, || {
+            for replayed in [true, false] {
+                // As the SDK names them.
+                let span = tracing::info_span!("durable_execution", isReplay = replayed);
+                span.in_scope(|| {
+                    tracing::info!("said with isReplay {replayed}");
+                    tracing::warn!("warned with isReplay {replayed}");
+                });
+            }
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains("said with isReplay true"), "{text}");
+        assert!(text.contains("said with isReplay false"), "{text}");
+        assert!(text.contains("warned with isReplay true"), "{text}");
+        assert_eq!(text.lines().count(), 3, "{text}");
     }
 
     #[cfg(feature = "reconciler")]

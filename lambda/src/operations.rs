@@ -42,6 +42,11 @@ pub(crate) fn deadline(label: &str, attempt: u32) -> String {
     named("deadline", label, attempt)
 }
 
+/// The step that records the trace that the jobs belong to.
+pub(crate) fn trace() -> String {
+    "trace".to_owned()
+}
+
 /// The context that holds all the jobs of a fan-out.
 pub(crate) fn fan_out(name: &JobName) -> String {
     format!("fan-out {name}")
@@ -94,6 +99,7 @@ mod tests {
         assert_eq!(backoff(&one, 1), "backoff render");
         assert_eq!(deadline(&one, 2), "deadline render #2");
         assert_eq!(start(&label(&job, Some(7)), 2), "start render[7] #2");
+        assert_eq!(trace(), "trace");
         assert_eq!(fan_out(&job), "fan-out render");
         assert_eq!(group(&job, 3, 3), "render[3]");
         assert_eq!(group(&job, 3, 4), "render[3-4]");

@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use longhaul_core::{
     BackendError, BackendErrorKind, CallbackResult, CancelOutcome, ComputeBackend, ExecutionId,
-    JobHandle, JobName, JobSpec, JobTimes, PayloadError, PayloadStore,
+    JobHandle, JobName, JobSpec, JobTimes, PayloadError, PayloadStore, TraceContext,
 };
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
-use crate::durable::DurableContext;
+use crate::durable::{self, DurableContext, DurableError};
 use crate::error::RunError;
+use crate::told::Teller;
 use crate::{operations, stored};
 
 /// A job's result and how it came about.
@@ -40,9 +41,7 @@ impl<T> JobReport<T> {
     /// than zero. `None` where one of the two is not known.
     #[must_use]
     pub fn queue_time(&self) -> Option<Duration> {
-        let begun = self.times?.begun();
-        let accepted = self.handle.started_at()?;
-        Some(begun.duration_since(accepted).unwrap_or_default())
+        self.times?.queue_time(&self.handle)
     }
 
     /// How long the job ran, by its own machine's clock; `None` where [`times`](Self::times) is.
@@ -117,6 +116,8 @@ pub struct JobRunner {
     enabled: Arc<BTreeMap<String, Enabled>>,
     pub(crate) store: Option<Arc<dyn PayloadStore>>,
     pub(crate) clock: Clock,
+    pub(crate) teller: Teller,
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl JobRunner {
@@ -133,6 +134,8 @@ impl JobRunner {
             enabled: Arc::new(BTreeMap::new()),
             store: None,
             clock: Clock::default(),
+            teller: Teller::default(),
+            trace: None,
         };
         runner.with_backend(backend, Some(Self::DEFAULT_HEARTBEAT))
     }
@@ -175,6 +178,29 @@ impl JobRunner {
     pub fn with_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Clock::new(now);
         self
+    }
+
+    /// The same runner, whose jobs are in the trace of the execution's first invocation: AWS X-Ray's, as
+    /// the Lambda Runtime API hands it over. Workers find it in `TRACEPARENT` and `_X_AMZN_TRACE_ID`
+    /// (see [`contract`](longhaul_core::contract#trace-context)). Without it, jobs of one execution are a trace
+    /// of their own.
+    ///
+    /// One durable step for all the jobs of the runner that comes back, in which the trace is
+    /// recorded: a start that is repeated, perhaps by an invocation with another trace, must hand
+    /// over the same, or a platform that keeps to idempotency keys refuses it. So call it once, at
+    /// a fixed place in the handler.
+    ///
+    /// # Errors
+    ///
+    /// When the durable service or the SDK failed.
+    pub async fn in_trace_of(&self, ctx: &DurableContext) -> Result<Self, DurableError> {
+        let header = ctx.lambda_context().xray_trace_id.clone();
+        let recorded = durable::step(ctx, operations::trace(), async move |_| Ok(header));
+        // It has no failure to record.
+        let header = recorded.await?.unwrap_or_default();
+        let mut runner = self.clone();
+        runner.trace = header.as_deref().and_then(TraceContext::from_xray);
+        Ok(runner)
     }
 
     /// The names of the backends that a job may name.
@@ -320,6 +346,10 @@ fn decode<T: DeserializeOwned>(
 #[cfg(test)]
 #[path = "runner_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "trace_tests.rs"]
+mod trace_tests;
 
 #[cfg(test)]
 #[path = "payload_tests.rs"]

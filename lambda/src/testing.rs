@@ -1,6 +1,7 @@
 //! What the tests of handlers share: a function in this process, over the embedded service.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,17 +23,23 @@ use crate::durable::serve::{Answer, ExecutionError, InvocationPayload, service};
 /// Nothing that is awaited takes longer on any machine.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
+/// The trace header of invocation number `number`: each has another.
+pub(crate) fn xray(number: u32) -> String {
+    format!("Root=1-58406520-{number:024x};Parent={number:016x};Sampled=1")
+}
+
 type Serve = Arc<dyn Fn(InvocationPayload, Context) -> Answer + Send + Sync>;
 
 /// The function: built once the service is there for its client to talk to.
 #[derive(Clone, Default)]
-struct Function(Arc<OnceLock<Serve>>);
+struct Function(Arc<OnceLock<Serve>>, Arc<AtomicU32>);
 
 #[async_trait]
 impl InvocationHandler for Function {
     async fn invoke(&self, invocation: Invocation) -> Result<Bytes, InvocationError> {
         let mut context = Context::default();
         context.request_id = invocation.request_id.clone();
+        context.xray_trace_id = Some(xray(self.1.fetch_add(1, Ordering::Relaxed) + 1));
         let event = serde_json::from_slice(&invocation.event).unwrap();
         let answer = self.0.get().unwrap()(event, context).await;
         answer
