@@ -247,6 +247,17 @@ async fn a_durable_function_is_only_invoked_with_a_qualifier() {
             "{name}"
         );
     }
+    for (log, expected) in [("Tail", 204), ("All", 400)] {
+        let answer = support::raw::request(
+            &service.url(),
+            "POST",
+            "/2015-03-31/functions/job:live/invocations",
+            &[("x-amz-invocation-type", "DryRun"), ("x-amz-log-type", log)],
+            b"",
+        )
+        .await;
+        assert_eq!(answer.status, expected, "{log}");
+    }
     let both = client
         .invoke()
         .function_name("job:live")

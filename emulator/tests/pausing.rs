@@ -93,6 +93,17 @@ async fn an_execution_can_be_paused_resumed_and_when_it_has_ended_deleted() {
         "lunch"
     );
     assert_eq!(post("/pause", json!({})).await.status, 409, "it has ended");
+    for bad in [
+        json!({"ClientToken": "a".repeat(65)}),
+        json!({"Reason": "a".repeat(1_025)}),
+    ] {
+        let refused = post("/resume", bad).await;
+        assert_eq!(
+            (refused.status, refused.error()),
+            (400, "InvalidParameterValueException"),
+            "what cannot be right is said first"
+        );
+    }
 
     assert_eq!(
         request(&service.url(), "DELETE", &path(""), &[], b"")

@@ -236,6 +236,7 @@ impl Api {
             reason: request.reason,
             stops_timeout: request.stops_timeout,
         };
+        request.check()?;
         self.engine
             .call(move |engine| engine.control(&arn, &request, resume))
             .await

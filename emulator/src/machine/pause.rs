@@ -43,37 +43,44 @@ fn conflict(message: &'static str) -> ApiError {
     ApiError::new(ApiErrorKind::ResourceConflict, message)
 }
 
-/// Checks a request. True when it repeats one that was carried out.
+impl ControlRequest {
+    /// Checks what can be checked without the execution.
+    pub(crate) fn check(&self) -> Result<(), ApiError> {
+        if self
+            .client_token
+            .as_deref()
+            .is_some_and(|token| !is_client_token(token))
+        {
+            return Err(ApiError::invalid(
+                "Invalid client token: use 1 to 64 visible ASCII characters.",
+            ));
+        }
+        if self
+            .reason
+            .as_ref()
+            .is_some_and(|reason| reason.chars().count() > LONGEST_REASON)
+        {
+            return Err(ApiError::invalid(format!(
+                "Reason must have at most {LONGEST_REASON} characters."
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// True when a request repeats one that was carried out.
 fn is_repeated(
     execution: &Execution,
     request: &ControlRequest,
     resume: bool,
     now: Timestamp,
-) -> Result<bool, ApiError> {
-    if request
-        .client_token
-        .as_deref()
-        .is_some_and(|token| !is_client_token(token))
-    {
-        return Err(ApiError::invalid(
-            "Invalid client token: use 1 to 64 visible ASCII characters.",
-        ));
-    }
-    if request
-        .reason
-        .as_ref()
-        .is_some_and(|reason| reason.chars().count() > LONGEST_REASON)
-    {
-        return Err(ApiError::invalid(format!(
-            "Reason must have at most {LONGEST_REASON} characters."
-        )));
-    }
+) -> bool {
     let last = execution.progress.control.as_ref();
-    Ok(last.is_some_and(|last| {
+    last.is_some_and(|last| {
         request.client_token.as_ref() == Some(&last.client_token)
             && last.resume == resume
             && now.since(last.at) <= REPLAY_WINDOW
-    }))
+    })
 }
 
 fn remember(draft: &mut Draft<'_>, request: &ControlRequest, resume: bool) {
@@ -91,7 +98,7 @@ pub(crate) fn pause(
     request: &ControlRequest,
     world: &World<'_>,
 ) -> Result<Option<Transition>, ApiError> {
-    if is_repeated(execution, request, false, world.now)? {
+    if is_repeated(execution, request, false, world.now) {
         return Ok(None);
     }
     if execution.is_closed() {
@@ -149,7 +156,7 @@ pub(crate) fn resume(
     request: &ControlRequest,
     world: &World<'_>,
 ) -> Result<Option<Transition>, ApiError> {
-    if is_repeated(execution, request, true, world.now)? {
+    if is_repeated(execution, request, true, world.now) {
         return Ok(None);
     }
     if execution.is_closed() {

@@ -30,6 +30,13 @@ pub(super) async fn invoke(
     let body = body::read(server, body, SYNC_PAYLOAD + 1).await?;
     let kind = text(headers, "x-amz-invocation-type").unwrap_or("RequestResponse");
     let qualifier = query.get("Qualifier");
+    // Nothing comes of it: a function's log is a file.
+    if !matches!(
+        text(headers, "x-amz-log-type"),
+        None | Some("None" | "Tail")
+    ) {
+        return Err(ApiError::invalid("LogType must be None or Tail."));
+    }
     if kind == "DryRun" {
         server.api.target(function, qualifier)?;
         let mut response = Response::new(Body::empty());
