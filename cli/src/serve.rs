@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use longhaul_emulator::{
     DurableConfig, FunctionConfig, Lifetime, Service, ServiceConfig, ServiceError, WebPage,
 };
@@ -58,9 +58,13 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     any_user: bool,
 
-    /// What becomes of a function's process between two invocations
-    #[arg(long, value_enum, default_value_t = Between::Reuse)]
-    lifetime: Between,
+    /// Start a new process for every invocation: shows whether a function needs anything in between
+    #[arg(long, conflicts_with = "freeze")]
+    fresh: bool,
+
+    /// Stop a function's processes between invocations and continue them for the next one, as AWS does
+    #[arg(long)]
+    freeze: bool,
 
     /// How long one invocation may take, as in 15m; a function that takes longer is killed and invoked again
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "15m")]
@@ -72,11 +76,19 @@ pub(crate) struct ServeArgs {
 }
 
 impl ServeArgs {
+    fn lifetime(&self) -> Lifetime {
+        match (self.fresh, self.freeze) {
+            (true, _) => Lifetime::Fresh,
+            (false, true) => Lifetime::Freeze,
+            (false, false) => Lifetime::Reuse,
+        }
+    }
+
     /// The function with what the command line says of all of them.
     fn settled(&self, function: FunctionConfig) -> FunctionConfig {
         let retention = DurableConfig::default().retention_days;
         function
-            .lifetime(self.lifetime.into())
+            .lifetime(self.lifetime())
             .timeout(self.function_timeout)
             .durable(DurableConfig::new(
                 self.execution_timeout.as_secs(),
@@ -92,27 +104,6 @@ fn whole_seconds(text: &str) -> Result<Duration, String> {
         return Err("an execution's timeout is in whole seconds: round it".to_owned());
     }
     Ok(read)
-}
-
-/// What becomes of a function's process between two invocations.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Between {
-    /// It waits for the next one
-    Reuse,
-    /// It is killed: every invocation gets a new one
-    Fresh,
-    /// It is stopped and continued, as on AWS
-    Freeze,
-}
-
-impl From<Between> for Lifetime {
-    fn from(between: Between) -> Self {
-        match between {
-            Between::Reuse => Self::Reuse,
-            Between::Fresh => Self::Fresh,
-            Between::Freeze => Self::Freeze,
-        }
-    }
 }
 
 /// Runs the command and says how it ended.
@@ -173,7 +164,7 @@ fn functions(
 ) -> Result<Vec<FunctionConfig>, CliError> {
     if args.functions.is_empty() {
         environment.config()?;
-        let function = environment.function(args.lifetime.into())?;
+        let function = environment.function(args.lifetime())?;
         return Ok(vec![args.settled(function)]);
     }
     args.functions

@@ -125,17 +125,14 @@ fn stopping_an_execution_by_the_api_or_the_page_stops_its_job() {
 fn other_functions_run_beside_each_other_in_any_lifetime() {
     let world = World::new();
     let program = env!("CARGO_BIN_EXE_longhaul");
-    for lifetime in ["reuse", "fresh", "freeze"] {
+    for (lifetime, flag) in [
+        ("reuse", &[][..]),
+        ("fresh", &["--fresh"]),
+        ("freeze", &["--freeze"]),
+    ] {
         let functions = ["one", "two"].map(|name| format!("{name}={program},lambda"));
-        let words = [
-            "--lifetime",
-            lifetime,
-            "--function",
-            &functions[0],
-            "--function",
-            &functions[1],
-        ];
-        let serve = Serve::start(&world, &words);
+        let words = ["--function", &functions[0], "--function", &functions[1]];
+        let serve = Serve::start(&world, &[flag, &words].concat());
         for function in ["one", "two"] {
             let name = format!("{function}-{lifetime}");
             let job =
@@ -162,7 +159,7 @@ fn what_cannot_be_served_is_said_and_exits_with_2() {
         (["--function", "orders=/nowhere/orders"], "/nowhere/orders"),
         (["--function", "bad name=/bin/sh"], "bad name"),
         (["--port", &port], "is another program using that port"),
-        (["--lifetime", "for-ever"], "possible values"),
+        (["--fresh", "--freeze"], "cannot be used with"),
         (["--function-timeout", "0s"], "the timeout"),
         (["--execution-timeout", "0s"], "1 to 31622400 seconds"),
         (["--execution-timeout", "1500ms"], "whole seconds"),
@@ -177,7 +174,7 @@ fn what_cannot_be_served_is_said_and_exits_with_2() {
 #[test]
 fn the_function_of_a_job_is_not_there_between_its_invocations() {
     let world = World::new();
-    let serve = Serve::start(&world, &["--lifetime", "fresh"]);
+    let serve = Serve::start(&world, &["--fresh"]);
     let go = world.path().join("go");
     let script = format!("while [ ! -e '{}' ]; do sleep 0.05; done", go.display());
     serve.job("waiting", &script);
