@@ -28,7 +28,7 @@ API_CALL = {
     "backends/batch/src": r"self\s*\.\s*api\s*\.\s*(\w+)\(",
 }
 # Which functions of the backend trait a Lambda function calls.
-USES = {"HandlerRole": ["start", "describe", "cancel"], "ReconcilerRole": ["list", "cancel"]}
+USES = {"HandlerRole": ["start", "describe", "cancel", "list"], "ReconcilerRole": ["list", "cancel"]}
 EXECUTIONS = {"lambda:CheckpointDurableExecution", "lambda:GetDurableExecutionState"}
 CALLBACKS = {
     "lambda:SendDurableExecutionCallbackSuccess",

@@ -77,10 +77,15 @@ async fn stop(
     execution: &ExecutionId,
     known: &[(usize, JobHandle)],
 ) -> Result<(), StepFailure> {
+    // What is known is stopped even where nobody can say what else there is.
+    let mut failed: Option<BackendError> = None;
     let mut handles = match backend.list(execution).await {
         Ok(handles) => handles,
         Err(error) if error.kind() == BackendErrorKind::Unsupported => Vec::new(),
-        Err(error) => return Err(step_failure(&error)),
+        Err(error) => {
+            failed = Some(error);
+            Vec::new()
+        }
     };
     let known = known.iter().map(|(_, handle)| handle);
     for handle in known.filter(|handle| handle.backend() == backend.name()) {
@@ -89,7 +94,6 @@ async fn stop(
         }
     }
     // Every one is tried: that one cannot be stopped must not keep the others running.
-    let mut failed: Option<BackendError> = None;
     for handle in handles {
         if let Err(error) = backend.cancel(&handle, OVER).await {
             failed = failed.or(Some(error));
@@ -98,5 +102,33 @@ async fn stop(
     match failed {
         Some(error) => Err(step_failure(&error)),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_core::{CancelOutcome, MockComputeBackend};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_known_is_stopped_even_where_nothing_can_be_listed() {
+        let mut backend = MockComputeBackend::new();
+        backend.expect_name().return_const("mock".to_owned());
+        backend.expect_list().returning(|_| {
+            Err(BackendError::new(
+                BackendErrorKind::Denied,
+                "list tasks: no",
+            ))
+        });
+        let cancel = backend.expect_cancel().times(1);
+        cancel.returning(|_, _| Ok(CancelOutcome::Cancelled));
+        let known = [
+            (3, JobHandle::new("mock", "1")),
+            (4, JobHandle::new("other", "2")),
+        ];
+        let execution = ExecutionId::from_arn("arn");
+        let failure = stop(&backend, &execution, &known).await.unwrap_err();
+        assert!(failure.message.contains("list tasks"), "{failure:?}");
     }
 }
