@@ -30,6 +30,8 @@ API_CALL = {
 # Which functions of the backend trait a Lambda function calls.
 USES = {"HandlerRole": ["start", "describe", "cancel", "list"], "ReconcilerRole": ["list", "cancel"]}
 EXECUTIONS = {"lambda:CheckpointDurableExecution", "lambda:GetDurableExecutionState"}
+# An operation of the SDK makes the durable service invoke a function with the role of the one that asks.
+CHAINED = {"lambda:InvokeFunction"}
 CALLBACKS = {
     "lambda:SendDurableExecutionCallbackSuccess",
     "lambda:SendDurableExecutionCallbackFailure",
@@ -147,7 +149,7 @@ def test_the_payload_store_gets_and_puts_and_nothing_else():
 
 
 def test_the_handler_is_allowed_what_it_calls_and_nothing_else():
-    ecs = EXECUTIONS | PAYLOADS | LAMBDA | calls("backends/ecs/src", "HandlerRole")
+    ecs = EXECUTIONS | CHAINED | PAYLOADS | LAMBDA | calls("backends/ecs/src", "HandlerRole")
     assert actions(stack.Stack(), "HandlerRole") == ecs
     both = ecs | calls("backends/batch/src", "HandlerRole")
     assert actions(stack.Stack(**EVERYTHING), "HandlerRole") == both
@@ -185,6 +187,17 @@ def test_callbacks_and_checkpoints_are_bound_to_the_handlers_executions():
     failure = "lambda:SendDurableExecutionCallbackFailure"
     assert allows(of, "ReconcilerRole", failure, f"{mine}:7/durable-execution/name/id")
     assert not allows(of, "ReconcilerRole", failure, mine.replace("Handler", "Other") + ":7/durable-execution/n/i")
+
+
+def test_the_handler_invokes_nothing_but_versions_of_itself():
+    of = stack.Stack(**EVERYTHING)
+    mine = of.properties("TaskStopped")["Targets"][0]["Arn"].replace("Reconciler", "Handler")
+    invoke = lambda resource: allows(of, "HandlerRole", "lambda:InvokeFunction", resource)
+    # A durable function is invoked with a qualifier.
+    assert invoke(f"{mine}:7") and invoke(f"{mine}:prod")
+    assert not invoke(mine) and not invoke(f"{mine}x:7")
+    for role in ("ReconcilerRole", "WorkerRole"):
+        assert not allows(of, role, "lambda:InvokeFunction", f"{mine}:7")
 
 
 def test_tasks_are_started_from_the_one_definition_in_the_one_cluster():

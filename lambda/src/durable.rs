@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use sdk::{BoxError, DurableContext};
 
+pub(crate) mod chained;
 pub(crate) mod fan_out;
 mod news;
 pub(crate) mod serve;

@@ -159,16 +159,7 @@ where
     move |event, ctx| {
         let (handler, runner) = (Arc::clone(&handler), runner.clone());
         Box::pin(async move {
-            let event = serde_path_to_error::deserialize(event).map_err(|error| {
-                let path = error.path().to_string();
-                ExecutionError::new(
-                    "Longhaul.InvalidEvent",
-                    format!(
-                        "the event is not what this function takes, at `{path}`: {}",
-                        error.into_inner()
-                    ),
-                )
-            })?;
+            let event = read(event)?;
             handler(event, ctx, runner).await.inspect_err(|error| {
                 tracing::error!(
                     error_type = error.error_type,
@@ -180,9 +171,74 @@ where
     }
 }
 
+/// The event as the handler takes it.
+fn read<I: DeserializeOwned>(event: Value) -> Result<I, ExecutionError> {
+    serde_path_to_error::deserialize(event).map_err(|error| {
+        let path = error.path().to_string();
+        ExecutionError::new(
+            "Longhaul.InvalidEvent",
+            format!(
+                "the event is not what this function takes, at `{path}`: {}",
+                error.into_inner()
+            ),
+        )
+    })
+}
+
+/// `handler` for a function that also runs the parts of
+/// [`run_all_chained`](JobRunner::run_all_chained): an event that is a part is run by the runner, any
+/// other is the handler's.
+///
+/// Whoever may invoke such a function may have it run any job: the jobs of a part are in its event.
+/// So it is not what every function does.
+///
+/// ```no_run
+/// use longhaul_core::JobSpec;
+/// use longhaul_lambda::{ChainedOptions, DurableContext, ExecutionError, JobRunner, function};
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> std::process::ExitCode {
+///     function::main(function::with_parts(all)).await
+/// }
+///
+/// async fn all(jobs: Vec<JobSpec>, ctx: DurableContext, runner: JobRunner) -> Result<u64, ExecutionError> {
+///     let report = runner.run_all_chained::<u64>(&ctx, jobs, ChainedOptions::default()).await?;
+///     Ok(report.into_results()?.into_iter().sum())
+/// }
+/// ```
+pub fn with_parts<H, F, I, O>(
+    handler: H,
+) -> impl Fn(Value, DurableContext, JobRunner) -> Handled<PartOr<O>> + Send + Sync + 'static
+where
+    H: Fn(I, DurableContext, JobRunner) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<O, ExecutionError>> + Send + 'static,
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + Send + 'static,
+{
+    let handler = Arc::new(handler);
+    move |event: Value, ctx: DurableContext, runner: JobRunner| {
+        let handler = Arc::clone(&handler);
+        Box::pin(async move {
+            if let Some(answer) = runner.run_part(&ctx, &event).await? {
+                return Ok(PartOr::Part(answer));
+            }
+            handler(read(event)?, ctx, runner).await.map(PartOr::Other)
+        })
+    }
+}
+
+/// What a function [`with_parts`] returns.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum PartOr<O> {
+    /// The answer to a part.
+    Part(Value),
+    /// What its own handler returns.
+    Other(O),
+}
+
 /// What a handler makes of an event.
-pub(crate) type Handled<O> =
-    std::pin::Pin<Box<dyn Future<Output = Result<O, ExecutionError>> + Send>>;
+pub type Handled<O> = std::pin::Pin<Box<dyn Future<Output = Result<O, ExecutionError>> + Send>>;
 
 impl ExecutionError {
     /// An error of this type, without data.

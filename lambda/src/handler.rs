@@ -10,7 +10,10 @@ use crate::durable::serve::{self, ExecutionError};
 use crate::durable::{BoxError, DurableContext};
 use crate::error::full_message;
 use crate::event::FanOut;
-use crate::{Config, JobRunner, MAX_EXECUTION_RESULT, RunError, StoredResult, event};
+use crate::{
+    ChainedOptions, Config, JobRunner, MAX_EXECUTION_RESULT, MAX_JOBS, RunError, StoredResult,
+    event,
+};
 
 /// What the handler is made of.
 #[derive(Debug, Clone)]
@@ -48,6 +51,9 @@ impl Handler {
         ctx: DurableContext,
     ) -> Result<Box<RawValue>, ExecutionError> {
         let invalid = |error| ExecutionError::new("Longhaul.InvalidEvent", full_message(&error));
+        if let Some(answer) = self.runner.run_part(&ctx, &event).await? {
+            return to_raw_value(&answer).map_err(unwritten);
+        }
         if let Some(jobs) = event::fan_out_of(&event).map_err(invalid)? {
             return self.run_all(&ctx, jobs).await;
         }
@@ -55,19 +61,20 @@ impl Handler {
         self.run(&ctx, job).await.map_err(execution_error)
     }
 
-    /// What became of many jobs, or where that is.
+    /// What became of many jobs, or where that is. More than fit into one execution are run in
+    /// parts by this function itself.
     async fn run_all(
         &self,
         ctx: &DurableContext,
         jobs: FanOut,
     ) -> Result<Box<RawValue>, ExecutionError> {
         let (jobs, options) = jobs.jobs();
-        let report = self.runner.run_all_unread(ctx, jobs, options).await?;
-        let unwritten = |error: serde_json::Error| {
-            ExecutionError::new(
-                "Longhaul.InvalidResult",
-                format!("the report cannot be written: {error}"),
-            )
+        let report = if jobs.len() > MAX_JOBS {
+            let options = ChainedOptions::new(options);
+            let chained = self.runner.run_all_chained_unread(ctx, jobs, options);
+            chained.await?
+        } else {
+            self.runner.run_all_unread(ctx, jobs, options).await?
         };
         let report = to_raw_value(&report).map_err(unwritten)?;
         if report.get().len() <= MAX_EXECUTION_RESULT {
@@ -99,6 +106,13 @@ impl Handler {
             None => Ok(self.runner.read(report).await?.result),
         }
     }
+}
+
+fn unwritten(error: serde_json::Error) -> ExecutionError {
+    ExecutionError::new(
+        "Longhaul.InvalidResult",
+        format!("the report cannot be written: {error}"),
+    )
 }
 
 fn execution_error(error: RunError) -> ExecutionError {

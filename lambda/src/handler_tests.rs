@@ -6,14 +6,16 @@ use std::time::Duration;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::ErrorObject;
 use longhaul_core::{
-    CallbackToken, CancelOutcome, FailureClass, JobFailure, JobHandle, JobName, JobState,
-    JobStatus, MockComputeBackend,
+    CallbackResult, CallbackToken, CancelOutcome, FailureClass, JobFailure, JobHandle, JobName,
+    JobState, JobStatus, MockComputeBackend,
 };
 use longhaul_emulator::Outcome;
 use serde_json::json;
 
 use super::*;
+use crate::fan_out::tests::script::Script;
 use crate::testing::Setup;
+use crate::{FanOutReport, RunAllOptions};
 
 async fn set_up(handler: Handler) -> Setup {
     let handle = move |event, ctx| {
@@ -173,5 +175,34 @@ async fn a_start_that_is_refused_fails_the_execution_with_the_backends_words() {
     let (error_type, message, ..) = failure(setup.run(json!({})).await);
     assert_eq!(error_type, "Longhaul.Backend.Denied");
     assert!(message.contains("ecs:RunTask"), "{message}");
+    setup.service.shutdown().await;
+}
+
+#[tokio::test]
+async fn more_jobs_than_an_execution_holds_each_run_once_in_executions_of_the_handler_itself() {
+    let jobs = Script::default();
+    let runner = JobRunner::new(Arc::new(jobs.clone()));
+    let setup = set_up(Handler::new(runner, None)).await;
+    jobs.client(setup.client.clone());
+    let all = MAX_JOBS + 10;
+    let fan_out = FanOut {
+        job: JobSpec::new(JobName::from_text("same")),
+        inputs: (0..all).map(|n| json!({"give": n})).collect(),
+        options: RunAllOptions::new().at_once(100),
+    };
+    let Outcome::Succeeded(Some(text)) = setup.run(fan_out.event().unwrap()).await else {
+        panic!("it has no result");
+    };
+    let report: FanOutReport<CallbackResult> = serde_json::from_str(&text).unwrap();
+    assert!(report.met && !report.ended_early);
+    let results = report.results().map(|(index, result)| {
+        let told: usize = result.encode().parse().unwrap();
+        (index, told)
+    });
+    assert!(results.eq((0..all).map(|index| (index, index))));
+    jobs.state(|state| {
+        assert_eq!(state.starts.len(), all, "each has its own token");
+        assert!(state.starts.values().all(|times| *times == 1));
+    });
     setup.service.shutdown().await;
 }

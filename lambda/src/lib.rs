@@ -100,6 +100,24 @@
 //! # }
 //! ```
 //!
+//! More jobs than that run with [`JobRunner::run_all_chained`]: in parts, which are chained
+//! executions of the same function, whose `main` says that it answers them:
+//!
+//! ```no_run
+//! # use longhaul_core::JobSpec;
+//! use longhaul_lambda::{ChainedOptions, DurableContext, ExecutionError, JobRunner, RunAllOptions, function};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> std::process::ExitCode {
+//!     function::main(function::with_parts(films)).await
+//! }
+//!
+//! async fn films(jobs: Vec<JobSpec>, ctx: DurableContext, runner: JobRunner) -> Result<Vec<u32>, ExecutionError> {
+//!     let options = ChainedOptions::new(RunAllOptions::new().at_once(200));
+//!     Ok(runner.run_all_chained::<u32>(&ctx, jobs, options).await?.into_results()?)
+//! }
+//! ```
+//!
 //! # What is durable
 //!
 //! A handler is run again from its beginning whenever it is woken, and what it has recorded is not
@@ -151,7 +169,10 @@ pub use config::{Config, ConfigError};
 pub use durable::DurableContext;
 pub use durable::serve::ExecutionError;
 pub use error::RunError;
-pub use fan_out::{Completion, FanOutReport, JobEnd, MAX_JOBS, NotMet, RunAllError, RunAllOptions};
+pub use fan_out::{
+    ChainedOptions, Completion, FailedPart, FanOutReport, JobEnd, MAX_JOBS, MAX_PARTS, NotMet,
+    PartEnd, PartsFailed, RunAllError, RunAllOptions,
+};
 pub use operations::started_handle;
 pub use runner::{JobReport, JobRunner};
 pub use stored::{MAX_EXECUTION_RESULT, StoredResult};

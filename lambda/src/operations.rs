@@ -62,6 +62,11 @@ pub(crate) fn group(name: &JobName, first: usize, last: usize) -> String {
     }
 }
 
+/// The chained execution of some jobs of a fan-out: those from `first` to `last`, counted from 0.
+pub(crate) fn part(name: &JobName, first: usize, last: usize) -> String {
+    format!("part {}", group(name, first, last))
+}
+
 /// The step that stops what is left of a fan-out that ended early.
 pub(crate) fn stop_rest(name: &JobName) -> String {
     format!("stop-rest {name}")
@@ -103,6 +108,7 @@ mod tests {
         assert_eq!(fan_out(&job), "fan-out render");
         assert_eq!(group(&job, 3, 3), "render[3]");
         assert_eq!(group(&job, 3, 4), "render[3-4]");
+        assert_eq!(part(&job, 3, 4), "part render[3-4]");
         assert_eq!(stop_rest(&job), "stop-rest render");
     }
 

@@ -1,49 +1,11 @@
 //! Tests of the runner with a payload store: inputs and results by reference.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-
-use async_trait::async_trait;
 use aws_durable_execution_sdk::test_util::{LocalRunner, TestResult};
-use longhaul_core::{
-    JobName, MockComputeBackend, PayloadError, PayloadErrorKind, PayloadKey, PayloadUri, StartKey,
-};
+use longhaul_core::{JobName, MockComputeBackend, PayloadKey, PayloadUri, StartKey};
 use serde_json::{Value, json};
 
 use super::*;
-
-const BASE: &str = "memory://test";
-
-/// A store in memory, whose callbacks' contents are known to the test.
-#[derive(Debug, Default)]
-struct Store(Mutex<BTreeMap<String, Vec<u8>>>);
-
-#[async_trait]
-impl PayloadStore for Store {
-    fn base(&self) -> &str {
-        BASE
-    }
-
-    async fn put(&self, key: &PayloadKey, content: Vec<u8>) -> Result<PayloadUri, PayloadError> {
-        let uri = PayloadUri::of_content(BASE, key.clone(), &content).unwrap();
-        self.0.lock().unwrap().insert(uri.location(), content);
-        Ok(uri)
-    }
-
-    async fn get(&self, uri: &PayloadUri) -> Result<Vec<u8>, PayloadError> {
-        self.0
-            .lock()
-            .unwrap()
-            .get(&uri.location())
-            .cloned()
-            .ok_or_else(|| {
-                PayloadError::new(
-                    PayloadErrorKind::Missing,
-                    format!("read {uri}: it is not there"),
-                )
-            })
-    }
-}
+use crate::testing::{BASE, Store};
 
 fn spec() -> JobSpec {
     JobSpec::new(JobName::new("hello").unwrap())

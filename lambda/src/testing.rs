@@ -1,8 +1,10 @@
-//! What the tests of handlers share: a function in this process, over the embedded service.
+//! What the tests of handlers share: a function in this process, over the embedded service, and a
+//! payload store.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +12,7 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::{BehaviorVersion, Credentials, Region};
 use bytes::Bytes;
 use lambda_runtime::{Context, LambdaEvent};
+use longhaul_core::{PayloadError, PayloadErrorKind, PayloadKey, PayloadStore, PayloadUri};
 use longhaul_emulator::{
     FunctionConfig, Invocation, InvocationError, InvocationHandler, Outcome, Service,
     ServiceConfig, StartExecution,
@@ -39,12 +42,49 @@ impl InvocationHandler for Function {
     async fn invoke(&self, invocation: Invocation) -> Result<Bytes, InvocationError> {
         let mut context = Context::default();
         context.request_id = invocation.request_id.clone();
+        context
+            .invoked_function_arn
+            .clone_from(&invocation.function_arn);
         context.xray_trace_id = Some(xray(self.1.fetch_add(1, Ordering::Relaxed) + 1));
         let event = serde_json::from_slice(&invocation.event).unwrap();
         let answer = self.0.get().unwrap()(event, context).await;
         answer
             .map(|answer| answer.to_string().into())
             .map_err(|error| InvocationError::new("Failed", error.to_string()))
+    }
+}
+
+/// What the places of [`Store`] begin with.
+pub(crate) const BASE: &str = "memory://test";
+
+/// A payload store in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Store(pub(crate) Mutex<BTreeMap<String, Vec<u8>>>);
+
+#[async_trait]
+impl PayloadStore for Store {
+    fn base(&self) -> &str {
+        BASE
+    }
+
+    async fn put(&self, key: &PayloadKey, content: Vec<u8>) -> Result<PayloadUri, PayloadError> {
+        let uri = PayloadUri::of_content(BASE, key.clone(), &content).unwrap();
+        self.0.lock().unwrap().insert(uri.location(), content);
+        Ok(uri)
+    }
+
+    async fn get(&self, uri: &PayloadUri) -> Result<Vec<u8>, PayloadError> {
+        self.0
+            .lock()
+            .unwrap()
+            .get(&uri.location())
+            .cloned()
+            .ok_or_else(|| {
+                PayloadError::new(
+                    PayloadErrorKind::Missing,
+                    format!("read {uri}: it is not there"),
+                )
+            })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Many jobs at once: a concurrency limit, a completion rule, results in input order.
 
+mod chained;
 mod group;
 mod outcome;
 mod plan;
@@ -9,7 +10,7 @@ mod rule;
 mod stop;
 mod tally;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -23,8 +24,10 @@ use crate::error::{RunError, full_message};
 use crate::operations;
 use crate::runner::JobRunner;
 use group::Group;
+use rule::Count;
 use tally::Tally;
 
+pub use chained::{ChainedOptions, FailedPart, MAX_PARTS, PartEnd, PartsFailed};
 pub use outcome::JobEnd;
 pub use plan::MAX_JOBS;
 pub use report::{FanOutReport, NotMet};
@@ -118,12 +121,29 @@ pub enum RunAllError {
     },
     /// The jobs do not fit into one execution. Nothing was started.
     #[error(
-        "{jobs} jobs are more than the {MAX_JOBS} that fit into one execution: run them in several"
+        "{jobs} jobs are more than the {MAX_JOBS} that fit into one execution: run them in several, with \
+         JobRunner::run_all_chained"
     )]
     TooMany {
         /// How many.
         jobs: usize,
     },
+    /// A job is too large for the event of a chained execution. Nothing was started.
+    #[error(
+        "job `{job}`, number {index} (from 0), takes {bytes} bytes, and a chained execution is given less than a million: \
+         put its input where the job can read it"
+    )]
+    TooLarge {
+        /// Which, from 0.
+        index: usize,
+        /// Its name.
+        job: JobName,
+        /// How many bytes its spec takes as JSON.
+        bytes: usize,
+    },
+    /// Parts of the jobs have no report, so it is not known what became of their jobs.
+    #[error(transparent)]
+    Parts(Box<PartsFailed>),
     /// The durable service or the SDK failed.
     #[error("the durable execution cannot go on")]
     Durable(#[source] DurableError),
@@ -137,6 +157,8 @@ impl RunAllError {
             Self::InvalidJob { source, .. } => source.error_type(),
             Self::InvalidOptions { .. } => "Longhaul.InvalidOptions",
             Self::TooMany { .. } => "Longhaul.TooManyJobs",
+            Self::TooLarge { .. } => "Longhaul.JobTooLarge",
+            Self::Parts(_) => "Longhaul.PartsFailed",
             Self::Durable(_) => "Longhaul.Durable",
         }
     }
@@ -158,7 +180,8 @@ impl JobRunner {
     /// them. Jobs that have not started never do.
     ///
     /// A job that succeeds costs two operations and its context a third; at most
-    /// [`MAX_JOBS`] fit into one execution, with room for about 130 other attempts. Set
+    /// [`MAX_JOBS`] fit into one execution, with room for about 130 other attempts. More run with
+    /// [`run_all_chained`](Self::run_all_chained). Set
     /// checkpoint batching on (handlers that are served by this crate do).
     ///
     /// Results that are larger than 32 KiB go to the payload store, where there is one: an
@@ -202,13 +225,26 @@ impl JobRunner {
         jobs: Vec<JobSpec>,
         options: RunAllOptions,
     ) -> Result<FanOutReport<CallbackResult>, RunAllError> {
+        let count = Count::of(jobs.len());
+        self.run_counted(ctx, jobs, options, count).await
+    }
+
+    /// Runs jobs that are a part of more: `before` is what there is in all, and what has ended in
+    /// other executions.
+    pub(crate) async fn run_counted(
+        &self,
+        ctx: &DurableContext,
+        jobs: Vec<JobSpec>,
+        options: RunAllOptions,
+        before: Count,
+    ) -> Result<FanOutReport<CallbackResult>, RunAllError> {
         if jobs.len() > MAX_JOBS {
             return Err(RunAllError::TooMany { jobs: jobs.len() });
         }
-        self.check_all(&jobs, &options)?;
+        self.check_all(&jobs, &options, before.jobs)?;
         let all = jobs.len();
         let jobs: Vec<Arc<JobSpec>> = jobs.into_iter().map(Arc::new).collect();
-        let tally = Arc::new(Tally::new(options.completion, all));
+        let tally = Arc::new(Tally::new(options.completion, all, before));
         let group = Arc::new(Group::new(self.clone(), jobs, Arc::clone(&tally)));
         let side = Side {
             name: operations::fan_out(&options.name),
@@ -251,13 +287,19 @@ impl JobRunner {
         Ok(report)
     }
 
-    fn check_all(&self, jobs: &[JobSpec], options: &RunAllOptions) -> Result<(), RunAllError> {
+    /// Whether the jobs can run at all. `all` is how many the rule is for.
+    pub(crate) fn check_all(
+        &self,
+        jobs: &[JobSpec],
+        options: &RunAllOptions,
+        all: usize,
+    ) -> Result<(), RunAllError> {
         if options.at_once == 0 {
             return Err(RunAllError::InvalidOptions {
                 problem: "no jobs at once is none at all: use 1 or more".to_owned(),
             });
         }
-        if let Some(problem) = options.completion.problem(jobs.len()) {
+        if let Some(problem) = options.completion.problem(all) {
             return Err(RunAllError::InvalidOptions { problem });
         }
         for (index, job) in jobs.iter().enumerate() {

@@ -87,11 +87,22 @@ impl Completion {
 }
 
 /// How many jobs there are, and how many of them have ended how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Count {
     pub(crate) jobs: usize,
     pub(crate) succeeded: usize,
     pub(crate) failed: usize,
+}
+
+impl Count {
+    /// So many jobs, none of which has ended.
+    pub(crate) fn of(jobs: usize) -> Self {
+        Self {
+            jobs,
+            succeeded: 0,
+            failed: 0,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ use crate::attempt::Together;
 pub(crate) struct Tally {
     rule: Completion,
     jobs: usize,
+    /// What ended in other executions before: the rule goes on counting from there.
+    before: Count,
     state: Mutex<State>,
     /// Told whenever an outcome was recorded.
     recorded: Notify,
@@ -35,10 +37,11 @@ struct State {
 }
 
 impl Tally {
-    pub(crate) fn new(rule: Completion, jobs: usize) -> Self {
+    pub(crate) fn new(rule: Completion, jobs: usize, before: Count) -> Self {
         Self {
             rule,
             jobs,
+            before,
             state: Mutex::default(),
             recorded: Notify::new(),
         }
@@ -59,8 +62,7 @@ impl Tally {
         let mut state = self.state();
         let mut ended = state.ended.clone();
         ended.extend(own.iter().map(|job| (job.index, job.succeeded())));
-        let count = self.counted(&ended);
-        let ends_others = self.rule.is_decided(count) && count.succeeded + count.failed < self.jobs;
+        let ends_others = self.rule.is_decided(self.counted(&ended)) && ended.len() < self.jobs;
         if ends_others || done {
             state.ended = ended;
         }
@@ -74,9 +76,9 @@ impl Tally {
     fn counted(&self, ended: &BTreeMap<usize, bool>) -> Count {
         let succeeded = ended.values().filter(|succeeded| **succeeded).count();
         Count {
-            jobs: self.jobs,
-            succeeded,
-            failed: ended.len() - succeeded,
+            jobs: self.before.jobs,
+            succeeded: self.before.succeeded + succeeded,
+            failed: self.before.failed + ended.len() - succeeded,
         }
     }
 
@@ -165,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_decides_waits_for_what_counts_to_be_recorded() {
-        let tally = Tally::new(Completion::Tolerate { failures: 1 }, 5);
+        let tally = Tally::new(Completion::Tolerate { failures: 1 }, 5, Count::of(5));
         assert!(!tally.count(0, &[ended(0, false)], true));
         assert!(tally.count(1, &[ended(1, false)], true));
         assert!(tally.is_decided());
@@ -182,7 +184,7 @@ mod tests {
 
     #[test]
     fn what_a_group_has_so_far_counts_for_itself_and_for_others_when_it_is_done() {
-        let tally = Tally::new(Completion::Tolerate { failures: 1 }, 5);
+        let tally = Tally::new(Completion::Tolerate { failures: 1 }, 5, Count::of(5));
         assert!(!tally.count(0, &[ended(0, false)], false));
         assert!(!tally.count(1, &[ended(2, false)], true));
         assert!(tally.count(0, &[ended(0, false), ended(1, true)], true));
@@ -190,15 +192,34 @@ mod tests {
 
     #[test]
     fn the_last_job_ends_nobody() {
-        let tally = Tally::new(Completion::FirstSuccesses { successes: 2 }, 2);
+        let tally = Tally::new(Completion::FirstSuccesses { successes: 2 }, 2, Count::of(2));
         assert!(!tally.count(0, &[ended(0, true)], true));
         assert!(!tally.count(1, &[ended(1, true)], true));
         assert!(!tally.is_decided());
     }
 
     #[test]
+    fn what_ended_in_other_executions_counts() {
+        let before = Count {
+            jobs: 10,
+            succeeded: 4,
+            failed: 1,
+        };
+        let tally = Tally::new(Completion::Tolerate { failures: 1 }, 3, before);
+        assert!(!tally.count(0, &[ended(0, true)], true));
+        assert!(tally.count(1, &[ended(1, false)], true));
+        // Of its own three jobs two can no longer succeed, but of all ten six may.
+        let tally = Tally::new(Completion::FirstSuccesses { successes: 6 }, 3, before);
+        assert!(!tally.count(0, &[ended(0, false)], true));
+        assert!(!tally.count(1, &[ended(1, false)], true));
+        let tally = Tally::new(Completion::FirstSuccesses { successes: 6 }, 3, before);
+        assert!(!tally.count(0, &[ended(0, true)], true));
+        assert!(tally.count(1, &[ended(1, true)], true));
+    }
+
+    #[test]
     fn a_job_that_started_and_has_not_ended_is_running() {
-        let tally = Tally::new(Completion::All, 2);
+        let tally = Tally::new(Completion::All, 2, Count::of(2));
         let handle = JobHandle::new("process", "1");
         for index in 0..2 {
             let tally = &tally;

@@ -1,6 +1,6 @@
 //! Tests of fan-out with jobs in this process, over the embedded durable service.
 
-mod script;
+pub(crate) mod script;
 
 use std::sync::Arc;
 

@@ -13,10 +13,10 @@ use longhaul_core::{
 };
 use serde_json::Value;
 
-/// Jobs whose input is `{"give": …}`, `{"fail": "<class>"}` or `{"hang": true}`. With `"once":
+/// Jobs whose input is `{"give": …}`, `{"grow": <bytes>}`, `{"fail": "<class>"}` or `{"hang": true}`. With `"once":
 /// true` it is done in the first attempt only, and later attempts give what is in `then`.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Script(Arc<Inner>);
+pub(crate) struct Script(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -25,22 +25,24 @@ struct Inner {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     /// How often each job, by its handle's id, was started.
-    pub(super) starts: BTreeMap<String, u32>,
+    pub(crate) starts: BTreeMap<String, u32>,
     /// Input and attempt of each start.
-    pub(super) started: Vec<(Value, u32)>,
-    pub(super) running: BTreeMap<String, Value>,
-    pub(super) most: usize,
-    pub(super) cancelled: Vec<String>,
+    pub(crate) started: Vec<(Value, u32)>,
+    pub(crate) running: BTreeMap<String, Value>,
+    pub(crate) most: usize,
+    pub(crate) cancelled: Vec<String>,
+    /// Which execution each job is of.
+    executions: BTreeMap<String, ExecutionId>,
 }
 
 impl Script {
-    pub(super) fn client(&self, client: Client) {
+    pub(crate) fn client(&self, client: Client) {
         assert!(self.0.client.set(client).is_ok());
     }
 
-    pub(super) fn state<T>(&self, read: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn state<T>(&self, read: impl FnOnce(&mut State) -> T) -> T {
         read(&mut self.0.state.lock().unwrap())
     }
 }
@@ -58,6 +60,8 @@ impl ComputeBackend for Script {
             *state.starts.entry(id.clone()).or_default() += 1;
             state.started.push((input.clone(), job.attempt()));
             state.running.insert(id.clone(), input.clone());
+            let execution = job.execution().clone();
+            state.executions.insert(id.clone(), execution);
             state.most = state.most.max(state.running.len());
         });
         let wish = if job.attempt() > 1 && input.get("then").is_some() {
@@ -69,7 +73,9 @@ impl ComputeBackend for Script {
         tokio::spawn(async move {
             let client = this.0.client.get().unwrap();
             let token = token.expose().to_owned();
-            if let Some(result) = wish.get("give") {
+            let grown = wish.get("grow").and_then(Value::as_u64);
+            let grown = grown.map(|size| Value::from("x".repeat(size as usize)));
+            if let Some(result) = wish.get("give").cloned().or(grown) {
                 this.state(|state| state.running.remove(&id));
                 let send = client.send_durable_execution_callback_success();
                 let result = Blob::new(result.to_string());
@@ -100,8 +106,12 @@ impl ComputeBackend for Script {
         }))
     }
 
-    async fn list(&self, _: &ExecutionId) -> Result<Vec<JobHandle>, BackendError> {
-        let ids = self.state(|state| state.running.keys().cloned().collect::<Vec<_>>());
+    async fn list(&self, of: &ExecutionId) -> Result<Vec<JobHandle>, BackendError> {
+        let ids = self.state(|state| {
+            let running = state.running.keys();
+            let of = running.filter(|id| state.executions.get(*id) == Some(of));
+            of.cloned().collect::<Vec<_>>()
+        });
         Ok(ids
             .into_iter()
             .map(|id| JobHandle::new("script", id))
