@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::BehaviorVersion;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_credential_types::Credentials;
@@ -129,8 +130,12 @@ async fn connect() -> Client {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     let endpoint = std::env::var("AWS_ENDPOINT_URL_LAMBDA").ok();
     let local = is_loopback(endpoint.as_deref());
-    if local && !names_credentials(|name| std::env::var_os(name).is_some()) {
+    let is_set = |name: &str| std::env::var_os(name).is_some();
+    if local && !names_credentials(is_set) {
         loader = loader.credentials_provider(Credentials::from_keys("local", "local", None));
+    } else if local && is_set("AWS_ACCESS_KEY_ID") {
+        // The first of the usual sources, by itself: the others come with a client for encrypted calls.
+        loader = loader.credentials_provider(EnvironmentVariableCredentialsProvider::new());
     }
     let shared = loader.load().await;
     if !local {

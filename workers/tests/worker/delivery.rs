@@ -87,3 +87,20 @@ async fn a_callback_that_is_closed_at_the_end_is_exit_code_76() {
     assert_eq!(output.status.code(), Some(76), "{}", stderr(&output));
     assert_eq!(service.reports().len(), 1);
 }
+
+/// What reads a pipe that nobody writes to never ends.
+#[tokio::test]
+async fn on_this_machine_no_tls_root_is_read_also_with_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let roots = folder.path().join("roots.pem");
+    let made = std::process::Command::new("mkfifo").arg(&roots).status();
+    assert!(made.unwrap().success());
+    let service = Service::up();
+    let mut worker = script(&service, &[], "true");
+    worker.env("SSL_CERT_FILE", &roots);
+    worker.env("AWS_ACCESS_KEY_ID", "local");
+    worker.env("AWS_SECRET_ACCESS_KEY", "local");
+    let output = run(worker).await;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(service.reports().len(), 1);
+}
