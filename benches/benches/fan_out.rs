@@ -6,7 +6,7 @@ use std::process::Command;
 
 use longhaul_benches::jobs::{Fate, Way, run};
 
-const JOBS: [usize; 3] = [100, 300, 1_000];
+const JOBS: [usize; 3] = [100, 1_000, 10_000];
 const AT_ONCE: usize = 64;
 /// How often each is measured, in a process of its own for its peak memory.
 const ROUNDS: usize = 5;

@@ -23,7 +23,9 @@ use longhaul_emulator::{
     InvocationError, InvocationHandler, Outcome, Service, ServiceConfig, Settled, StartExecution,
     TestClock, Timestamp,
 };
-use longhaul_lambda::{DurableContext, ExecutionError, JobRunner, RunAllOptions, function};
+use longhaul_lambda::{
+    ChainedOptions, DurableContext, ExecutionError, JobRunner, MAX_JOBS, RunAllOptions, function,
+};
 use sdk::BoxError;
 
 use crate::replay::{Answered, Serve, by_sdk};
@@ -33,7 +35,7 @@ use crate::replay::{Answered, Serve, by_sdk};
 pub enum Way {
     /// `JobRunner::run`, one job after another.
     Run,
-    /// `JobRunner::run_all`, so many at once.
+    /// `JobRunner::run_all`, so many at once; in parts where they are more than an execution can hold.
     RunAll(usize),
     /// The SDK's `wait_for_callback`, one job after another: the shape of AWS's sample for ECS.
     SdkWait,
@@ -227,7 +229,12 @@ async fn ours(
     };
     let all = (0..jobs).map(|_| job()).collect();
     let options = RunAllOptions::new().at_once(at_once);
-    let report = runner.run_all::<usize>(&ctx, all, options).await;
+    let report = if jobs > MAX_JOBS {
+        let options = ChainedOptions::new(options).target("bench:$LATEST");
+        runner.run_all_chained::<usize>(&ctx, all, options).await
+    } else {
+        runner.run_all::<usize>(&ctx, all, options).await
+    };
     let report = report.map_err(|error| failed(&error))?;
     Ok(report.results().map(|(_, result)| result).sum())
 }
@@ -249,51 +256,100 @@ async fn sdk_wait(jobs: usize, kept: Kept, ctx: DurableContext) -> Result<usize,
     Ok(sum)
 }
 
-/// Runs `jobs` jobs in one execution to its end.
-///
-/// # Errors
-///
-/// When the service or the function cannot be set up, or a report is refused.
-pub async fn run(jobs: usize, way: Way, fate: Fate) -> Result<Cost, BoxError> {
-    let state = tempfile::tempdir()?;
-    let kept = Kept::new();
-    let counts = Arc::new(Counts::default());
-    let function = Arc::new(Function::default());
-    // Time moves only when nothing is left to do, unless the jobs report by themselves.
-    let clock = TestClock::new(Timestamp::from_millis(1_767_225_600_000));
-    let mut config = ServiceConfig::new(state.path())
-        .function(FunctionConfig::handler("bench", function.clone() as Arc<_>));
-    if fate != Fate::SucceedAtOnce {
-        config = config.clock(Arc::new(clock.clone()));
+/// A service on a folder of its own, and a function in this process.
+pub struct Stage {
+    /// The service, which knows the function as `bench`.
+    pub service: Service,
+    client: Client,
+    function: Arc<Function>,
+    counts: Arc<Counts>,
+    _state: tempfile::TempDir,
+}
+
+impl Stage {
+    /// Starts the service, on the machine's own clock where there is no other.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn new(clock: Option<TestClock>) -> Result<Self, BoxError> {
+        let state = tempfile::tempdir()?;
+        let function = Arc::new(Function::default());
+        let handler = FunctionConfig::handler("bench", function.clone() as Arc<_>);
+        let mut config = ServiceConfig::new(state.path()).function(handler);
+        if let Some(clock) = clock {
+            config = config.clock(Arc::new(clock));
+        }
+        let service = Service::start(config).await?;
+        let counts = Arc::new(Counts::default());
+        let client = Client::from_conf(
+            aws_sdk_lambda::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new("us-east-1"))
+                .endpoint_url(service.url())
+                .credentials_provider(Credentials::new("bench", "bench", None, None, "bench"))
+                .interceptor(Counting(Arc::clone(&counts)))
+                .build(),
+        );
+        Ok(Self {
+            service,
+            client,
+            function,
+            counts,
+            _state: state,
+        })
     }
-    let service = Service::start(config).await?;
-    let client = Client::from_conf(
-        aws_sdk_lambda::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .endpoint_url(service.url())
-            .credentials_provider(Credentials::new("bench", "bench", None, None, "bench"))
-            .interceptor(Counting(Arc::clone(&counts)))
-            .build(),
-    );
-    let serve = if way == Way::SdkWait {
-        let kept = kept.clone();
-        by_sdk(move |jobs, ctx| sdk_wait(jobs, kept.clone(), ctx), client)?
-    } else {
-        let runner = JobRunner::new(Arc::new(kept.clone()));
-        let handler = move |jobs, ctx, runner| ours(jobs, way, ctx, runner);
-        let service = function::service(runner, client, handler)?;
-        Box::new(move |bytes: &[u8]| -> Answered {
+
+    fn serve(&self, serve: Serve) {
+        drop(self.function.serve.set(serve));
+    }
+
+    /// Lets the function be this handler, as `function::main` would serve it.
+    ///
+    /// # Errors
+    ///
+    /// When the SDK does not take its options.
+    pub fn serve_ours<H, Fut, Out>(&self, runner: JobRunner, handler: H) -> Result<(), BoxError>
+    where
+        H: Fn(usize, DurableContext, JobRunner) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Out, ExecutionError>> + Send + 'static,
+        Out: serde::Serialize + Send + 'static,
+    {
+        let handler = function::with_parts(handler);
+        let service = function::service(runner, self.client.clone(), handler)?;
+        self.serve(Box::new(move |bytes: &[u8]| -> Answered {
             let event = serde_json::from_slice(bytes);
             let service = service.clone();
             Box::pin(async move {
                 let answer = service(LambdaEvent::new(event?, Context::default())).await?;
                 Ok(serde_json::to_vec(&answer)?)
             })
-        })
-    };
-    drop(function.serve.set(serve));
-    let api = service.api().clone();
+        }));
+        Ok(())
+    }
+}
+
+/// Runs `jobs` jobs in one execution to its end.
+///
+/// # Errors
+///
+/// When the service or the function cannot be set up, or a report is refused.
+pub async fn run(jobs: usize, way: Way, fate: Fate) -> Result<Cost, BoxError> {
+    let kept = Kept::new();
+    // Time moves only when nothing is left to do, unless the jobs report by themselves.
+    let clock = TestClock::new(Timestamp::from_millis(1_767_225_600_000));
+    let stage = Stage::new((fate != Fate::SucceedAtOnce).then(|| clock.clone())).await?;
+    if way == Way::SdkWait {
+        let kept = kept.clone();
+        let handler = move |jobs, ctx| sdk_wait(jobs, kept.clone(), ctx);
+        stage.serve(by_sdk(handler, stage.client.clone())?);
+    } else {
+        let runner = JobRunner::new(Arc::new(kept.clone()));
+        stage.serve_ours(runner, move |jobs, ctx, runner| {
+            ours(jobs, way, ctx, runner)
+        })?;
+    }
+    let api = stage.service.api().clone();
     if fate == Fate::SucceedAtOnce {
         drop(kept.at_once.set(api.clone()));
     }
@@ -306,18 +362,18 @@ pub async fn run(jobs: usize, way: Way, fate: Fate) -> Result<Cost, BoxError> {
     let outcome = if fate == Fate::SucceedAtOnce {
         api.wait(&arn).await?
     } else {
-        drive(&service, &arn, &kept, &clock, fate).await?
+        drive(&stage.service, &arn, &kept, &clock, fate).await?
     };
     let took = began.elapsed();
     let operations = operations(&api, &arn).await?;
-    service.shutdown().await;
+    stage.service.shutdown().await;
     let read = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
     Ok(Cost {
-        checkpoints: read(&counts.checkpoints),
-        states: read(&counts.states),
-        invocations: read(&function.invocations),
-        sent: read(&counts.sent),
-        received: read(&function.received),
+        checkpoints: read(&stage.counts.checkpoints),
+        states: read(&stage.counts.states),
+        invocations: read(&stage.function.invocations),
+        sent: read(&stage.counts.sent),
+        received: read(&stage.function.received),
         operations,
         starts: read(&kept.starts),
         took,
