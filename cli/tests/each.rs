@@ -9,7 +9,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Finished, World, wait_gone};
+use support::{Finished, World, wait_gone, wait_until};
 
 fn job(world: &World, script: &str) -> String {
     let job = json!({"name": "one", "command": ["/bin/sh", "-c", script]});
@@ -93,6 +93,80 @@ fn the_first_successes_are_enough() {
     assert_eq!(lines[0]["status"], "unfinished");
     assert_eq!(lines[1]["status"], "succeeded");
     assert_eq!(lines[2]["status"], "succeeded");
+}
+
+fn more_than_an_execution_holds(world: &World) -> String {
+    let inputs: String = (0..1_003).map(|input| format!("{input}\n")).collect();
+    world.file("in.jsonl", &inputs)
+}
+
+#[test]
+fn more_inputs_than_an_execution_holds_are_run_in_parts_and_counted_together() {
+    let world = World::new();
+    let script = "if [ \"$LONGHAUL_INPUT\" = 1001 ]; then exit 7; fi; echo $LONGHAUL_INPUT >> ran; \
+         printf '%s' \"$LONGHAUL_INPUT\" > \"$LONGHAUL_RESULT_FILE\"";
+    let job = job(&world, script);
+    let inputs = more_than_an_execution_holds(&world);
+    let finished = world.run(&["--each", &inputs, "--jobs", "32", "--tolerate", "1", &job]);
+    assert_eq!(finished.code(), Some(0), "{finished:#?}");
+    let lines = lines(&finished);
+    for (index, line) in lines.iter().enumerate() {
+        let expected = if index == 1_001 {
+            Value::Null
+        } else {
+            index.into()
+        };
+        assert_eq!(
+            (&line["index"], &line["result"]),
+            (&json!(index), &expected)
+        );
+    }
+    assert_eq!(lines.len(), 1_003);
+    let ran = std::fs::read_to_string(world.path().join("ran")).unwrap();
+    let mut ran: Vec<usize> = ran.lines().map(|line| line.parse().unwrap()).collect();
+    ran.sort_unstable();
+    let once: Vec<usize> = (0..1_003).filter(|input| *input != 1_001).collect();
+    assert_eq!(ran, once, "each once");
+    let told = |name: &str| -> Vec<&str> {
+        let events = finished
+            .events
+            .iter()
+            .filter(|event| event["event"] == name);
+        events.map(|event| event["job"].as_str().unwrap()).collect()
+    };
+    assert_eq!(told("job_failed"), ["one[1001]"]);
+    let mut succeeded = told("job_succeeded");
+    succeeded.sort_unstable();
+    succeeded.dedup();
+    assert_eq!(succeeded.len(), 1_002);
+}
+
+#[test]
+fn a_signal_stops_the_processes_of_a_part() {
+    let world = World::new();
+    let script = "echo $$ > pid.$LONGHAUL_INPUT.tmp; mv pid.$LONGHAUL_INPUT.tmp pid$LONGHAUL_INPUT; exec sleep 600";
+    let job = job(&world, script);
+    let inputs = more_than_an_execution_holds(&world);
+    let run = world.start(&["--each", &inputs, "--jobs", "2", &job]);
+    let pids = || -> Vec<u32> {
+        let files = std::fs::read_dir(world.path()).unwrap().map(Result::unwrap);
+        let files = files.filter(|file| {
+            let name = file.file_name().into_string().unwrap();
+            name.strip_prefix("pid")
+                .is_some_and(|number| number.parse::<u32>().is_ok())
+        });
+        files
+            .map(|file| std::fs::read_to_string(file.path()).unwrap())
+            .map(|pid| pid.trim().parse().unwrap())
+            .collect()
+    };
+    wait_until("two jobs run", || pids().len() == 2);
+    run.signal("INT");
+    let finished = run.finish();
+    assert_eq!(finished.code(), Some(130), "{finished:#?}");
+    let pids = pids();
+    assert_eq!(pids.len(), 2, "no other began");
+    pids.into_iter().for_each(wait_gone);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::executions;
 use super::follow::{End, end_of};
 use super::local::Local;
 use super::view::Mode;
@@ -22,15 +23,35 @@ const OTHER_LINES: usize = 3;
 /// Follows the jobs of an execution.
 pub(super) struct Board<'a> {
     local: &'a Local,
-    arn: String,
     mode: Mode,
-    seen: i32,
+    /// The execution, and after it those that run parts of its jobs, in their order.
+    followed: Vec<Followed>,
+    /// The numbers of the parts' first jobs, in the same order.
+    firsts: Vec<usize>,
     /// The inputs, one a job, as JSON.
     inputs: Vec<String>,
     running: BTreeMap<String, Row>,
     done: usize,
     failed: usize,
     screen: Option<(MultiProgress, ProgressBar)>,
+}
+
+/// An execution whose history is read.
+struct Followed {
+    arn: String,
+    /// The last event that was.
+    seen: i32,
+    over: bool,
+}
+
+impl Followed {
+    fn new(arn: String) -> Self {
+        Self {
+            arn,
+            seen: 0,
+            over: false,
+        }
+    }
 }
 
 struct Row {
@@ -52,9 +73,9 @@ impl<'a> Board<'a> {
         });
         Self {
             local,
-            arn,
             mode,
-            seen: 0,
+            followed: vec![Followed::new(arn)],
+            firsts: Vec::new(),
             inputs,
             running: BTreeMap::new(),
             done: 0,
@@ -66,7 +87,7 @@ impl<'a> Board<'a> {
     /// Shows what happens until the execution is over.
     pub(super) async fn follow(&mut self) -> Result<End, CliError> {
         let mut news = self.local.service.subscribe();
-        while !self.read_history().await? {
+        while !self.read_histories().await? {
             match news.recv().await {
                 // What came meanwhile is in the history: no need to read it once for each.
                 Ok(_) | Err(RecvError::Lagged(_)) => while news.try_recv().is_ok() {},
@@ -79,7 +100,7 @@ impl<'a> Board<'a> {
             }
         }
         self.clear();
-        end_of(self.local, &self.arn).await
+        end_of(self.local, &self.followed[0].arn).await
     }
 
     /// Takes the table and the bar away.
@@ -96,9 +117,50 @@ impl<'a> Board<'a> {
         }
     }
 
-    async fn read_history(&mut self) -> Result<bool, CliError> {
+    /// Whether the execution is over.
+    async fn read_histories(&mut self) -> Result<bool, CliError> {
+        self.read_parts().await?;
+        self.read_history(0).await?;
+        let over = self.followed[0].over;
+        if over {
+            // What the parts did before it ended.
+            self.read_parts().await?;
+        }
+        self.show();
+        Ok(over)
+    }
+
+    async fn read_parts(&mut self) -> Result<(), CliError> {
+        self.find_parts().await?;
+        for part in 1..self.followed.len() {
+            if !self.followed[part].over {
+                self.read_history(part).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The parts are the other executions of this service, which is there for this run alone.
+    async fn find_parts(&mut self) -> Result<(), CliError> {
+        if self.firsts.len() < self.followed.len() {
+            return Ok(());
+        }
+        let known = self.followed.len();
+        let arns = executions(self.local).await?;
+        let new = arns
+            .into_iter()
+            .filter(|arn| self.followed.iter().all(|followed| followed.arn != *arn))
+            // Those whose first job's number is not known yet come with the next news.
+            .take((self.firsts.len() + 1).saturating_sub(known))
+            .collect::<Vec<_>>();
+        self.followed.extend(new.into_iter().map(Followed::new));
+        Ok(())
+    }
+
+    /// Reads what is new in the history of the execution, which is number 0, or of a part.
+    async fn read_history(&mut self, part: usize) -> Result<(), CliError> {
         let mut marker: Option<String> = None;
-        let mut ended = false;
+        let (arn, seen) = (self.followed[part].arn.clone(), self.followed[part].seen);
         // From the newest back to what is known: the history of a thousand jobs is long.
         let mut fresh = Vec::new();
         loop {
@@ -106,7 +168,7 @@ impl<'a> Board<'a> {
                 .local
                 .client
                 .get_durable_execution_history()
-                .durable_execution_arn(&self.arn)
+                .durable_execution_arn(&arn)
                 .reverse_order(true)
                 .set_marker(marker)
                 .send()
@@ -117,35 +179,42 @@ impl<'a> Board<'a> {
                         error.into_service_error(),
                     )
                 })?;
-            let known = page.events.iter().any(|event| event.event_id <= self.seen);
+            let known = page.events.iter().any(|event| event.event_id <= seen);
             let events = page.events.into_iter();
-            fresh.extend(events.filter(|event| event.event_id > self.seen));
+            fresh.extend(events.filter(|event| event.event_id > seen));
             marker = page.next_marker;
             if known || marker.is_none() {
                 break;
             }
         }
         for event in fresh.iter().rev() {
-            self.seen = event.event_id;
-            ended |= self.happened(event);
+            self.followed[part].seen = event.event_id;
+            let over = self.happened(part, event);
+            self.followed[part].over |= over;
         }
-        self.show();
-        Ok(ended)
+        Ok(())
     }
 
-    /// Whether the execution is over.
-    fn happened(&mut self, event: &Event) -> bool {
+    /// Whether the execution, or the part, is over.
+    fn happened(&mut self, part: usize, event: &Event) -> bool {
         let name = event.name.as_deref().unwrap_or_default();
         let Some(kind) = &event.event_type else {
             return false;
         };
+        if let (EventType::ChainedInvokeStarted, Some(jobs)) = (kind, name.strip_prefix("part ")) {
+            self.firsts.push(first_of(jobs));
+        }
+        let first = part.checked_sub(1);
+        let first = first.and_then(|part| self.firsts.get(part).copied());
+        let numbered = |job: &str| numbered_from(first.unwrap_or_default(), job);
         if let (EventType::StepSucceeded, Some(job)) = (kind, name.strip_prefix("start ")) {
-            self.started(job);
+            self.started(&numbered(job));
         }
         if let Some(job) = name.strip_prefix("callback ") {
+            let job = numbered(job);
             match kind {
-                EventType::CallbackSucceeded => self.ended(job, true),
-                EventType::CallbackFailed | EventType::CallbackTimedOut => self.ended(job, false),
+                EventType::CallbackSucceeded => self.ended(&job, true),
+                EventType::CallbackFailed | EventType::CallbackTimedOut => self.ended(&job, false),
                 _ => {}
             }
         }
@@ -257,6 +326,27 @@ fn described(job: &str, inputs: &[String]) -> String {
     }
 }
 
+/// The number of the first of some jobs, `NAME[FIRST-LAST]` or `NAME[FIRST]`.
+fn first_of(jobs: &str) -> usize {
+    let numbers = jobs.rsplit_once('[').map_or("", |(_, numbers)| numbers);
+    let digits = numbers.split(|c: char| !c.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+/// The name of a job that a part counts from 0, with its number among all: `first` more.
+fn numbered_from(first: usize, job: &str) -> String {
+    let Some((name, rest)) = job.rsplit_once('[') else {
+        return job.to_owned();
+    };
+    let Some((number, attempt)) = rest.split_once(']') else {
+        return job.to_owned();
+    };
+    match number.parse::<usize>() {
+        Ok(number) => format!("{name}[{}]{attempt}", first + number),
+        Err(_) => job.to_owned(),
+    }
+}
+
 /// Whether this is not the first attempt of a job: its name then ends with `#` and a number.
 fn is_another_attempt(job: &str) -> bool {
     let number = job.rsplit_once(" #").map(|(_, number)| number);
@@ -280,6 +370,15 @@ mod tests {
         let second = described("render[1] #2", &inputs);
         assert_eq!(second, "job 1, attempt 2: {\"scene\":3}");
         assert_eq!(described("render[9]", &inputs), "render[9]");
+    }
+
+    #[test]
+    fn a_job_of_a_part_is_numbered_among_all() {
+        assert_eq!(first_of("render[1000-1009]"), 1_000);
+        assert_eq!(first_of("render[7]"), 7);
+        assert_eq!(numbered_from(1_000, "render[4] #2"), "render[1004] #2");
+        assert_eq!(numbered_from(0, "render[4]"), "render[4]");
+        assert_eq!(numbered_from(9, "render"), "render");
     }
 
     #[test]

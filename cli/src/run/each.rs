@@ -1,4 +1,4 @@
-//! `longhaul run --each`: the same job for many inputs, in one execution.
+//! `longhaul run --each`: the same job for many inputs, in one execution, or in parts of it that are executions of their own.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -9,13 +9,13 @@ use std::sync::Arc;
 use longhaul_core::{CallbackResult, ExecutionId, PayloadStore, payload};
 use longhaul_emulator::Lifetime;
 use longhaul_lambda::event::FanOut;
-use longhaul_lambda::{Completion, FanOutReport, JobEnd, MAX_JOBS, RunAllOptions};
+use longhaul_lambda::{Completion, FanOutReport, JobEnd, RunAllOptions};
 use serde_json::{Value, json};
 
 use super::board::Board;
 use super::local::{FunctionEnvironment, Local};
 use super::view::{Mode, View};
-use super::{Signals, execution_name, finish, invoke, job, payloads, stop};
+use super::{Signals, cancel_all, execution_name, finish, invoke, job, payloads, stop, stop_parts};
 use crate::args::{ManyArgs, RunArgs};
 use crate::error::CliError;
 use crate::run::follow::End;
@@ -89,9 +89,11 @@ pub(super) async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     let id = ExecutionId::from_arn(&arn);
     let End::Succeeded(result) = end else {
         // It failed, maybe with jobs under way: nobody listens to them any more.
-        let cancelled = local.runner.cancel_all(&id, "the execution failed").await;
+        let reason = "the execution failed";
+        let all = stop_parts(&local, &arn, reason).await?;
+        let cancelled = cancel_all(&local.runner, &all, reason).await;
         local.service.shutdown().await;
-        cancelled.map_err(|error| CliError::broken("the jobs could not be listed", error))?;
+        cancelled?;
         return finish(&mut view, end);
     };
     local.service.shutdown().await;
@@ -156,12 +158,6 @@ fn parse(text: &str) -> Result<Vec<Value>, String> {
     }
     if inputs.is_empty() {
         return Err("holds no input: write one JSON value a line".to_owned());
-    }
-    if inputs.len() > MAX_JOBS {
-        return Err(format!(
-            "holds {} inputs, and an execution takes {MAX_JOBS}: split the file",
-            inputs.len()
-        ));
     }
     Ok(inputs)
 }
@@ -303,7 +299,6 @@ mod tests {
         assert!(problem.contains("line 4, column 1"), "{problem}");
         assert!(parse(&"x\n".repeat(9)).unwrap_err().contains("and 4 more"));
         assert!(parse("\n").unwrap_err().contains("holds no input"));
-        assert!(parse(&"1\n".repeat(1_001)).unwrap_err().contains("1001"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{ErrorObject, InvocationType};
 use longhaul_core::{ExecutionId, JobFailure};
 use longhaul_emulator::Lifetime;
+use longhaul_lambda::JobRunner;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -135,8 +136,8 @@ async fn invoke(local: &Local, event: &Value, execution: &str) -> Result<String,
                 ))
             } else if error.is_request_too_large_exception() {
                 CliError::Usage(format!(
-                    "the job is too large: an execution takes 1 MiB, and it is {size} bytes as JSON: put its data \
-                     somewhere and give their place as its input"
+                    "too large: an execution takes 1 MiB, and this is {size} bytes as JSON: put the data somewhere \
+                     and give their place as the input, or split the file of --each"
                 ))
             } else if error.is_invalid_parameter_value_exception() {
                 CliError::Usage(format!("the execution cannot start: {}", full_message(&error)))
@@ -150,45 +151,102 @@ async fn invoke(local: &Local, event: &Value, execution: &str) -> Result<String,
         .ok_or_else(|| CliError::broken("the execution did not start", "the service named no ARN"))
 }
 
-/// Stops the execution and every job of it; leaves no process behind. Returns how many jobs were
-/// cancelled.
-async fn stop(local: Local, arn: &str, signal: &str) -> Result<usize, CliError> {
+/// The ARNs of all executions of a run, oldest first: its own and those of parts of its jobs. Each run has a service of its
+/// own.
+async fn executions(local: &Local) -> Result<Vec<String>, CliError> {
+    let list = local.client.list_durable_executions_by_function();
+    let mut pages = list.function_name(FUNCTION).into_paginator().items().send();
+    let mut found = Vec::new();
+    while let Some(execution) = pages.next().await {
+        let execution = execution.map_err(|error| {
+            CliError::broken(
+                "the executions cannot be listed",
+                error.into_service_error(),
+            )
+        })?;
+        found.push((
+            *execution.start_timestamp(),
+            execution.durable_execution_arn,
+        ));
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, arn)| arn).collect())
+}
+
+/// Stops what `executions` may have left running. Returns how many jobs were cancelled.
+async fn cancel_all(
+    runner: &JobRunner,
+    executions: &[String],
+    reason: &str,
+) -> Result<usize, CliError> {
+    let mut cancelled = 0;
+    let mut failed = None;
+    for arn in executions {
+        let execution = ExecutionId::from_arn(arn);
+        match runner.cancel_all(&execution, reason).await {
+            Ok(outcomes) => {
+                for (handle, result) in outcomes {
+                    match result {
+                        Ok(_) => cancelled += 1,
+                        Err(error) => {
+                            let what = format!("job {handle} could not be cancelled");
+                            failed = failed.or(Some(CliError::broken(what, error)));
+                        }
+                    }
+                }
+            }
+            Err(error) => {
+                let error = CliError::broken("the jobs could not be listed", error);
+                failed = failed.or(Some(error));
+            }
+        }
+    }
+    failed.map_or(Ok(cancelled), Err)
+}
+
+async fn stop_execution(local: &Local, arn: &str, why: &str) -> Result<(), CliError> {
     let reason = ErrorObject::builder()
         .error_type("Longhaul.Stopped")
-        .error_message(format!("stopped by {signal}"))
+        .error_message(why)
         .build();
-    let stopped = local
-        .client
-        .stop_durable_execution()
-        .durable_execution_arn(arn)
-        .error(reason)
-        .send()
-        .await;
-    let execution = ExecutionId::from_arn(arn);
-    let reason = format!("stopped by {signal}");
-    // Once while the service still answers the workers, and once more after the function is gone,
-    // for a job that was about to start.
-    let first = local.runner.cancel_all(&execution, &reason).await;
-    local.service.shutdown().await;
-    let second = local.runner.cancel_all(&execution, &reason).await;
-    stopped.map_err(|error| {
+    let stop = local.client.stop_durable_execution();
+    let stopped = stop.durable_execution_arn(arn).error(reason).send().await;
+    stopped.map(drop).map_err(|error| {
         CliError::broken(
             "the execution could not be stopped",
             error.into_service_error(),
         )
-    })?;
-    let mut cancelled = 0;
-    for outcome in [first, second] {
-        let outcome =
-            outcome.map_err(|error| CliError::broken("the jobs could not be listed", error))?;
-        for (handle, result) in outcome {
-            result.map_err(|error| {
-                CliError::broken(format!("job {handle} could not be cancelled"), error)
-            })?;
-            cancelled += 1;
-        }
+    })
+}
+
+/// Stops the executions of parts of the jobs of `arn`, which begins no part any more. Returns all executions of the run.
+async fn stop_parts(local: &Local, arn: &str, why: &str) -> Result<Vec<String>, CliError> {
+    let executions = executions(local).await?;
+    for part in executions.iter().filter(|part| *part != arn) {
+        // One that has ended cannot be stopped, and what of its jobs may run is cancelled in any case.
+        drop(stop_execution(local, part, why).await);
     }
-    Ok(cancelled)
+    Ok(executions)
+}
+
+/// Stops the execution and every job of it; leaves no process behind. Returns how many jobs were
+/// cancelled.
+async fn stop(local: Local, arn: &str, signal: &str) -> Result<usize, CliError> {
+    let reason = format!("stopped by {signal}");
+    let stopped = stop_execution(&local, arn, &reason).await;
+    let all = stop_parts(&local, arn, &reason).await;
+    let known = [arn.to_owned()];
+    let executions = all.as_deref().unwrap_or(&known);
+    let Local {
+        service, runner, ..
+    } = local;
+    // Once while the service still answers the workers, and once more after the function is gone,
+    // for a job that was about to start.
+    let first = cancel_all(&runner, executions, &reason).await;
+    service.shutdown().await;
+    let second = cancel_all(&runner, executions, &reason).await;
+    stopped.and(all)?;
+    Ok(first? + second?)
 }
 
 fn finish(view: &mut View, end: End) -> Result<ExitCode, CliError> {
