@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::board::Board;
 use super::local::{FunctionEnvironment, Local};
 use super::view::{Mode, View};
-use super::{Signals, cancel_all, execution_name, finish, invoke, job, payloads, stop, stop_parts};
+use super::{Signals, end_jobs, execution_name, finish, invoke, job, payloads, stop};
 use crate::args::{ManyArgs, RunArgs};
 use crate::error::CliError;
 use crate::run::follow::End;
@@ -89,11 +89,7 @@ pub(super) async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
     let id = ExecutionId::from_arn(&arn);
     let End::Succeeded(result) = end else {
         // It failed, maybe with jobs under way: nobody listens to them any more.
-        let reason = "the execution failed";
-        let all = stop_parts(&local, &arn, reason).await?;
-        let cancelled = cancel_all(&local.runner, &all, reason).await;
-        local.service.shutdown().await;
-        cancelled?;
+        end_jobs(local, &arn, "the execution failed").await?;
         return finish(&mut view, end);
     };
     local.service.shutdown().await;

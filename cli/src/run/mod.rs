@@ -234,7 +234,14 @@ async fn stop_parts(local: &Local, arn: &str, why: &str) -> Result<Vec<String>, 
 async fn stop(local: Local, arn: &str, signal: &str) -> Result<usize, CliError> {
     let reason = format!("stopped by {signal}");
     let stopped = stop_execution(&local, arn, &reason).await;
-    let all = stop_parts(&local, arn, &reason).await;
+    let cancelled = end_jobs(local, arn, &reason).await;
+    stopped.and(cancelled)
+}
+
+/// Ends the service and every job of an execution that is over; leaves no process behind. Returns how many jobs were
+/// cancelled.
+async fn end_jobs(local: Local, arn: &str, reason: &str) -> Result<usize, CliError> {
+    let all = stop_parts(&local, arn, reason).await;
     let known = [arn.to_owned()];
     let executions = all.as_deref().unwrap_or(&known);
     let Local {
@@ -242,10 +249,10 @@ async fn stop(local: Local, arn: &str, signal: &str) -> Result<usize, CliError> 
     } = local;
     // Once while the service still answers the workers, and once more after the function is gone,
     // for a job that was about to start.
-    let first = cancel_all(&runner, executions, &reason).await;
+    let first = cancel_all(&runner, executions, reason).await;
     service.shutdown().await;
-    let second = cancel_all(&runner, executions, &reason).await;
-    stopped.and(all)?;
+    let second = cancel_all(&runner, executions, reason).await;
+    all?;
     Ok(first? + second?)
 }
 
