@@ -133,7 +133,7 @@ async fn connect() -> Client {
     let is_set = |name: &str| std::env::var_os(name).is_some();
     if local && !names_credentials(is_set) {
         loader = loader.credentials_provider(Credentials::from_keys("local", "local", None));
-    } else if local && is_set("AWS_ACCESS_KEY_ID") {
+    } else if local && is_set("AWS_ACCESS_KEY_ID") && is_set("AWS_SECRET_ACCESS_KEY") {
         // The first of the usual sources, by itself: the others come with a client for encrypted calls.
         loader = loader.credentials_provider(EnvironmentVariableCredentialsProvider::new());
     }
