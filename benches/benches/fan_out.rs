@@ -5,30 +5,12 @@
 use std::process::Command;
 
 use longhaul_benches::jobs::{Fate, Way, run};
+use longhaul_benches::machine;
 
 const JOBS: [usize; 3] = [100, 1_000, 10_000];
 const AT_ONCE: usize = 64;
 /// How often each is measured, in a process of its own for its peak memory.
 const ROUNDS: usize = 5;
-
-/// CPU seconds and peak memory in MiB of this process.
-fn spent() -> (f64, f64) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let ticks: u64 = fields
-        .split(' ')
-        .skip(11)
-        .take(2)
-        .map(|f| f.parse::<u64>().unwrap())
-        .sum();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    let kib: f64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    (ticks as f64 / 100.0, kib / 1024.0)
-}
 
 fn one(jobs: usize) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -39,7 +21,7 @@ fn one(jobs: usize) {
         .block_on(run(jobs, Way::RunAll(AT_ONCE), Fate::SucceedAtOnce))
         .unwrap();
     assert!(cost.succeeded && cost.starts == jobs, "{cost:?}");
-    let (cpu, peak) = spent();
+    let (cpu, peak) = (machine::cpu().as_secs_f64(), machine::peak_mib());
     println!(
         "{} {cpu} {peak} {} {}",
         cost.took.as_secs_f64(),

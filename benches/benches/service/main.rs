@@ -10,7 +10,6 @@
     reason = "a bench that cannot go on has nothing to say"
 )]
 
-mod machine;
 mod wire;
 
 use std::path::Path;
@@ -18,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use longhaul_benches::machine;
 use longhaul_emulator::{FunctionConfig, Service, ServiceConfig};
 use tokio::task::JoinSet;
 use wire::{Function, Wire};

@@ -9,6 +9,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use longhaul_batch::{BatchBackend, BatchConfig};
+use longhaul_benches::machine::cpu;
 use longhaul_core::{CallbackToken, ComputeBackend, ExecutionId, Job, JobName, JobSpec};
 use longhaul_ecs::{
     ApiError, ApiErrorKind, DescribedTask, EcsApi, EcsBackend, EcsConfig, ListTasks, RunTask,
@@ -17,7 +18,7 @@ use longhaul_ecs::{
 use longhaul_fake_aws::batch::FakeBatch;
 use longhaul_fake_aws::ecs::FakeEcs;
 
-use crate::figures::{cpu, head, row};
+use crate::figures::{head, row};
 
 /// Answers every start at once, and nothing else.
 #[derive(Debug)]

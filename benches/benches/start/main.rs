@@ -58,7 +58,7 @@ fn measure() {
         .enable_all()
         .build()
         .expect("a runtime");
-    println!("{}\n", figures::machine());
+    println!("{}\n", longhaul_benches::machine::facts());
     runtime.block_on(apis::measure());
     println!();
     runtime.block_on(processes::measure());

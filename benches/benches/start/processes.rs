@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use longhaul_benches::jobs::Stage;
+use longhaul_benches::machine::cpu_with_children as cpu;
 use longhaul_core::{
     BackendError, CallbackToken, CancelOutcome, ComputeBackend, Job, JobHandle, JobName, JobSpec,
 };
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-use crate::figures::{cpu, head, row};
+use crate::figures::{head, row};
 
 /// Jobs one after another.
 const ALONE: usize = 100;

@@ -1,4 +1,8 @@
 //! What the machine is, and what this process takes of it.
+#![allow(
+    clippy::expect_used,
+    reason = "a bench that cannot go on has nothing to say"
+)]
 
 use std::fs::File;
 use std::io::Write as _;
@@ -6,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// One line about the machine, for the head of a table.
-pub(crate) fn facts() -> String {
+pub fn facts() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
     let model = cpuinfo
@@ -22,22 +26,41 @@ pub(crate) fn facts() -> String {
 }
 
 /// CPU time of this process so far, of all its threads, to the kernel's tick of 10 ms.
-pub(crate) fn cpu() -> Duration {
+pub fn cpu() -> Duration {
+    ticks(2)
+}
+
+/// The same with all its children that have ended and were waited for.
+pub fn cpu_with_children() -> Duration {
+    ticks(4)
+}
+
+/// The first so many of utime, stime, cutime and cstime (proc(5)).
+fn ticks(fields: usize) -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("procfs");
-    let (_, fields) = stat.rsplit_once(") ").expect("a stat line");
-    let ticks: u64 = fields
+    let (_, after) = stat.rsplit_once(") ").expect("a stat line");
+    let ticks: u64 = after
         .split(' ')
         .skip(11)
-        .take(2)
+        .take(fields)
         .map(|field| field.parse::<u64>().expect("a number"))
         .sum();
     Duration::from_millis(ticks * 10)
 }
 
 /// Memory that is resident now, in MiB.
-pub(crate) fn resident_mib() -> f64 {
+pub fn resident_mib() -> f64 {
+    memory("VmRSS:")
+}
+
+/// The most memory that was ever resident, in MiB.
+pub fn peak_mib() -> f64 {
+    memory("VmHWM:")
+}
+
+fn memory(field: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let kib: f64 = line
         .and_then(|line| line.trim().split(' ').next()?.parse().ok())
         .expect("a size");
@@ -45,7 +68,7 @@ pub(crate) fn resident_mib() -> f64 {
 }
 
 /// Appends of a page that the disk of `folder` makes durable in a second, one after another.
-pub(crate) fn fsyncs(folder: &Path) -> f64 {
+pub fn fsyncs(folder: &Path) -> f64 {
     let path = folder.join("fsync");
     let mut file = File::create(&path).expect("a file");
     let (began, mut count) = (Instant::now(), 0.0);
