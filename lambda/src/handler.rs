@@ -10,6 +10,7 @@ use crate::durable::serve::{self, ExecutionError};
 use crate::durable::{BoxError, DurableContext};
 use crate::error::full_message;
 use crate::event::FanOut;
+use crate::fan_out::read::{unkept, unwritten};
 use crate::{
     ChainedOptions, Config, JobRunner, MAX_EXECUTION_RESULT, MAX_JOBS, RunError, StoredResult,
     event,
@@ -82,12 +83,7 @@ impl Handler {
         }
         let execution = ExecutionId::from_arn(ctx.execution_arn());
         let stored = self.runner.put_report(execution, report.get()).await;
-        let stored = stored.map_err(|error| {
-            ExecutionError::new(
-                format!("Longhaul.Payload.{}", error.kind()),
-                error.full_message(),
-            )
-        })?;
+        let stored = stored.map_err(|error| unkept(&error))?;
         to_raw_value(&stored).map_err(unwritten)
     }
 
@@ -106,13 +102,6 @@ impl Handler {
             None => Ok(self.runner.read(report).await?.result),
         }
     }
-}
-
-fn unwritten(error: serde_json::Error) -> ExecutionError {
-    ExecutionError::new(
-        "Longhaul.InvalidResult",
-        format!("the report cannot be written: {error}"),
-    )
 }
 
 fn execution_error(error: RunError) -> ExecutionError {

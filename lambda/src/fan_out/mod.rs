@@ -4,7 +4,7 @@ mod chained;
 mod group;
 mod outcome;
 mod plan;
-mod read;
+pub(crate) mod read;
 mod report;
 mod rule;
 mod stop;

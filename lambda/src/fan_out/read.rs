@@ -12,11 +12,28 @@ use tokio::task::JoinSet;
 
 use super::outcome::JobEnd;
 use super::report::FanOutReport;
+use crate::ExecutionError;
 use crate::runner::JobRunner;
 use crate::stored::{self, MAX_EXECUTION_RESULT, StoredResult};
 
 /// How many results are read from the payload store at once.
 const READS: usize = 16;
+
+/// The error of a function whose report cannot be written as JSON.
+pub(crate) fn unwritten(error: serde_json::Error) -> ExecutionError {
+    ExecutionError::new(
+        "Longhaul.InvalidResult",
+        format!("the report cannot be written: {error}"),
+    )
+}
+
+/// The error of a function whose report fits neither its execution nor the payload store.
+pub(crate) fn unkept(error: &PayloadError) -> ExecutionError {
+    ExecutionError::new(
+        format!("Longhaul.Payload.{}", error.kind()),
+        error.full_message(),
+    )
+}
 
 impl JobRunner {
     /// Puts what became of many jobs into the payload store: for an execution that cannot return

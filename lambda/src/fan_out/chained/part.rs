@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::super::read::{unkept, unwritten};
 use super::super::rule::Count;
 use super::super::{FanOutReport, RunAllOptions};
 use super::split::Job;
@@ -207,12 +208,6 @@ impl JobRunner {
     ) -> Result<Value, ExecutionError> {
         let (jobs, options, before) = part.into_jobs();
         let report = self.run_counted(ctx, jobs, options, before).await?;
-        let unwritten = |error: serde_json::Error| {
-            ExecutionError::new(
-                "Longhaul.InvalidResult",
-                format!("the report cannot be written: {error}"),
-            )
-        };
         let text = serde_json::value::to_raw_value(&report).map_err(unwritten)?;
         let stored = self.keep_report(ctx, text.get()).await?;
         let answer = Written {
@@ -244,10 +239,7 @@ impl JobRunner {
                 );
                 Ok(None)
             }
-            Err(error) => Err(ExecutionError::new(
-                format!("Longhaul.Payload.{}", error.kind()),
-                error.full_message(),
-            )),
+            Err(error) => Err(unkept(&error)),
         }
     }
 }
