@@ -15,6 +15,7 @@ use std::time::Duration;
 use clap::Args;
 use longhaul_emulator::{
     DurableConfig, FunctionConfig, Lifetime, Service, ServiceConfig, ServiceError, WebPage,
+    WriterPlace,
 };
 use longhaul_process::ProcessBackend;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -186,6 +187,8 @@ async fn start(
     let mut config = ServiceConfig::new(state.service())
         .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)))
         .region(REGION)
+        // The program has one thread for all that it does, and no more to do than this.
+        .writer(WriterPlace::Runtime)
         .web_page(page);
     for function in functions {
         config = config.function(function);

@@ -224,7 +224,7 @@ pub enum ServiceError {
         /// What SQLite said.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// A thread of the service ended when it must not have.
-    #[error("the service's writer thread ended unexpectedly")]
-    WriterLost,
+    /// The system gave the writer no thread.
+    #[error("the service's writer thread could not be started")]
+    NoWriter(#[source] std::io::Error),
 }

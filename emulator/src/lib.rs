@@ -111,6 +111,7 @@ pub use api::{
 pub use clock::{Clock, SystemClock, TestClock};
 pub use config::{
     CommitHook, DurableConfig, FunctionConfig, InvocationRetry, Lifetime, Limits, ServiceConfig,
+    WriterPlace,
 };
 pub use environment::{Invocation, InvocationError, InvocationHandler};
 pub use error::{ApiError, ApiErrorKind, ServiceError};

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
@@ -12,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::Api;
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
-use crate::engine::{Engine, EngineHandle, EngineParts};
+use crate::engine::{Engine, EngineHandle, EngineParts, Writer};
 use crate::environment::{Dispatcher, DispatcherParts};
 use crate::error::ServiceError;
 use crate::functions::Functions;
@@ -70,7 +69,7 @@ pub struct Service {
     address: SocketAddr,
     events: broadcast::Sender<ServiceEvent>,
     engine: EngineHandle,
-    writer: Option<JoinHandle<()>>,
+    writer: Option<Writer>,
     dispatcher: Arc<Dispatcher>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -140,7 +139,7 @@ impl Service {
             next_due: next_due_sender,
         })
         .map_err(|error| unreadable(&path, error))?;
-        let (engine, writer) = EngineHandle::spawn(engine)?;
+        let (engine, writer) = EngineHandle::spawn(engine, config.writer)?;
         let dispatcher = Dispatcher::new(&DispatcherParts {
             engine: engine.clone(),
             clock: Arc::clone(&config.clock),
@@ -237,12 +236,9 @@ impl Service {
         self.tasks.wait().await;
         self.engine.stop().await;
         if let Some(writer) = self.writer.take()
-            && !matches!(
-                tokio::task::spawn_blocking(move || writer.join()).await,
-                Ok(Ok(()))
-            )
+            && !writer.join().await
         {
-            tracing::error!("the writer thread had ended before the service was shut down");
+            tracing::error!("the writer had ended before the service was shut down");
         }
     }
 }

@@ -37,6 +37,7 @@ pub struct ServiceConfig {
     pub(crate) on_commit: Option<CommitHook>,
     pub(crate) web_page: Option<WebPage>,
     pub(crate) own_user_only: bool,
+    pub(crate) writer: WriterPlace,
 }
 
 impl fmt::Debug for ServiceConfig {
@@ -56,6 +57,7 @@ impl fmt::Debug for ServiceConfig {
             .field("retry", &self.retry)
             .field("web_page", &self.web_page)
             .field("own_user_only", &self.own_user_only)
+            .field("writer", &self.writer)
             .finish_non_exhaustive()
     }
 }
@@ -77,6 +79,7 @@ impl ServiceConfig {
             on_commit: None,
             web_page: None,
             own_user_only: false,
+            writer: WriterPlace::default(),
         }
     }
 
@@ -166,6 +169,13 @@ impl ServiceConfig {
         self
     }
 
+    /// Where the state is written. Default: on a thread of its own.
+    #[must_use]
+    pub fn writer(mut self, place: WriterPlace) -> Self {
+        self.writer = place;
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<(), ServiceError> {
         if !self.listen.ip().is_loopback() {
             return Err(ServiceError::NotLoopback(self.listen));
@@ -207,6 +217,19 @@ impl ServiceConfig {
         }
         Ok(())
     }
+}
+
+/// Where a service writes its state, which is where it waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum WriterPlace {
+    /// On a thread of its own.
+    #[default]
+    Thread,
+    /// On the runtime that the service is started on. Calls are not handed from thread to thread, which is a large part of
+    /// what they cost; but nothing else runs there while the disk makes a commit durable. For a program on a current-thread
+    /// runtime that has little else to do, as `longhaul serve`.
+    Runtime,
 }
 
 /// How often and how soon a failed invocation is repeated.

@@ -1,4 +1,4 @@
-//! What callers from outside can ask of the writer: each is one method here, run on its thread.
+//! What callers from outside can ask of the writer: each is one method here, run by it.
 
 use std::sync::Arc;
 

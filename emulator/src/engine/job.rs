@@ -1,12 +1,13 @@
-//! Calls to the writer thread, and the thread's loop: many calls, one commit, then the answers.
+//! Calls to the writer, and its loop: many calls, one commit, then the answers.
 
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
+use crate::config::WriterPlace;
 use crate::error::{ApiError, ServiceError};
 use crate::store::StoreError;
 
@@ -95,7 +96,7 @@ enum Message {
     Stop,
 }
 
-/// Calls that may wait for the writer thread before callers have to wait too.
+/// Calls that may wait for the writer before callers have to wait too.
 const QUEUE: usize = 4_096;
 
 /// Calls in one commit at most.
@@ -104,24 +105,58 @@ const BATCH: usize = 512;
 /// How long a commit that nobody waits for yet is put off, for the next call to share it.
 const PATIENCE: Duration = Duration::from_millis(2);
 
-/// The way to the writer thread.
+/// The way to the writer.
 #[derive(Clone)]
 pub(crate) struct EngineHandle {
     calls: mpsc::Sender<Message>,
 }
 
+/// The writer at work, to be waited for once it was told to stop.
+pub(crate) enum Writer {
+    Thread(thread::JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>),
+}
+
+impl Writer {
+    /// Waits for its end. False when it had ended by a panic.
+    pub(crate) async fn join(self) -> bool {
+        match self {
+            Self::Thread(thread) => matches!(
+                tokio::task::spawn_blocking(move || thread.join()).await,
+                Ok(Ok(()))
+            ),
+            Self::Task(task) => task.await.is_ok(),
+        }
+    }
+}
+
 impl EngineHandle {
-    /// Starts the writer thread.
-    pub(crate) fn spawn(engine: Engine) -> Result<(Self, thread::JoinHandle<()>), ServiceError> {
+    /// Starts the writer.
+    pub(crate) fn spawn(
+        engine: Engine,
+        place: WriterPlace,
+    ) -> Result<(Self, Writer), ServiceError> {
         let (calls, queue) = mpsc::channel(QUEUE);
-        let thread = thread::Builder::new()
-            .name("durable-writer".to_owned())
-            .spawn(move || run(engine, queue))
-            .map_err(|_| ServiceError::WriterLost)?;
-        Ok((Self { calls }, thread))
+        let work = run(engine, queue);
+        let writer = match place {
+            WriterPlace::Runtime => Writer::Task(tokio::spawn(work)),
+            WriterPlace::Thread => {
+                let name = "durable-writer".to_owned();
+                let thread = thread::Builder::new().name(name).spawn(move || {
+                    let mut runtime = runtime::Builder::new_current_thread();
+                    match runtime.enable_time().build() {
+                        Ok(runtime) => runtime.block_on(work),
+                        // Its calls are told that the service stops.
+                        Err(error) => tracing::error!(%error, "the writer has no runtime"),
+                    }
+                });
+                Writer::Thread(thread.map_err(ServiceError::NoWriter)?)
+            }
+        };
+        Ok((Self { calls }, writer))
     }
 
-    /// Runs `work` on the writer thread and returns its answer once everything it wrote or saw is durable.
+    /// Has the writer run `work`, and returns its answer once everything it wrote or saw is durable.
     pub(crate) async fn call<T, F>(&self, work: F) -> Result<T, ApiError>
     where
         F: FnMut(&mut Engine) -> Result<T, Refusal> + Send + 'static,
@@ -140,71 +175,77 @@ impl EngineHandle {
         answer.await.unwrap_or_else(|_| Err(ApiError::stopping()))
     }
 
-    /// Tells the writer thread to end without waiting. When its queue is full it ends once nobody can call it any more.
+    /// Tells the writer to end without waiting. When its queue is full it ends once nobody can call it any more.
     pub(crate) fn abandon(&self) {
         drop(self.calls.try_send(Message::Stop));
     }
 
-    /// Tells the writer thread to end after what it has already been given.
+    /// Tells the writer to end after what it has already been given.
     pub(crate) async fn stop(&self) {
         // An error means that it has ended already.
         drop(self.calls.send(Message::Stop).await);
     }
 }
 
-fn run(mut engine: Engine, queue: mpsc::Receiver<Message>) {
-    let mut queue = Queue::new(queue);
-    while let Some(first) = queue.wait() {
-        let mut batch = Vec::new();
-        let mut next = Some(first);
-        while let Some(job) = next {
+async fn run(mut engine: Engine, messages: mpsc::Receiver<Message>) {
+    let mut queue = Queue(Some(messages));
+    while let Some(first) = queue.next().await {
+        // Callers on the same runtime that are about to ask get a place in the same commit.
+        tokio::task::yield_now().await;
+        let mut batch = vec![first];
+        while batch.len() < BATCH
+            && let Some(job) = queue.ready()
+        {
             batch.push(job);
-            next = if batch.len() < BATCH {
-                queue.ready()
-            } else {
-                None
-            };
         }
-        process(&mut engine, batch, &mut queue);
+        process(&mut engine, batch, &mut queue).await;
     }
     engine.end();
 }
 
-fn process(engine: &mut Engine, mut batch: Vec<Box<dyn Job>>, queue: &mut Queue) {
-    match attempt(engine, &mut batch, queue) {
-        Ok(()) => batch.into_iter().for_each(Job::answer),
-        Err(_) if batch.len() > 1 => {
-            // One call may be what the database cannot take; the others must not fail with it.
-            for job in batch {
-                process(engine, vec![job], &mut Queue::closed());
-            }
-        }
-        Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "a write to the durable state failed"
-            );
-            let refusal = ApiError::service(
-                "The durable state could not be written; nothing was changed",
-                error,
-            );
-            for job in batch {
-                job.fail(refusal.clone());
-            }
+async fn process(engine: &mut Engine, mut batch: Vec<Box<dyn Job>>, queue: &mut Queue) {
+    let Err(error) = attempt(engine, &mut batch, queue).await else {
+        batch.into_iter().for_each(Job::answer);
+        return;
+    };
+    if batch.len() == 1 {
+        refuse(batch, error);
+        return;
+    }
+    // One call may be what the database cannot take; the others must not fail with it.
+    for job in batch {
+        let mut alone = vec![job];
+        match attempt(engine, &mut alone, &mut Queue(None)).await {
+            Ok(()) => alone.into_iter().for_each(Job::answer),
+            Err(error) => refuse(alone, error),
         }
     }
 }
 
-fn attempt(
+fn refuse(batch: Vec<Box<dyn Job>>, error: StoreError) {
+    tracing::error!(
+        error = &error as &dyn std::error::Error,
+        "a write to the durable state failed"
+    );
+    let refusal = ApiError::service(
+        "The durable state could not be written; nothing was changed",
+        error,
+    );
+    for job in batch {
+        job.fail(refusal.clone());
+    }
+}
+
+async fn attempt(
     engine: &mut Engine,
     batch: &mut Vec<Box<dyn Job>>,
     queue: &mut Queue,
 ) -> Result<(), StoreError> {
-    let done = batch
-        .iter_mut()
-        .try_for_each(|job| job.run(engine))
-        .and_then(|()| put_off(engine, batch, queue))
-        .and_then(|()| engine.commit());
+    let mut done = batch.iter_mut().try_for_each(|job| job.run(engine));
+    if done.is_ok() {
+        done = put_off(engine, batch, queue).await;
+    }
+    let done = done.and_then(|()| engine.commit());
     if done.is_err() {
         engine.take_back();
     }
@@ -212,7 +253,7 @@ fn attempt(
 }
 
 /// Takes further calls into the batch for as long as nobody waits for its commit, and not longer than [`PATIENCE`].
-fn put_off(
+async fn put_off(
     engine: &mut Engine,
     batch: &mut Vec<Box<dyn Job>>,
     queue: &mut Queue,
@@ -221,7 +262,7 @@ fn put_off(
     while engine.can_wait() && batch.len() < BATCH {
         engine.ask_for_invocations();
         let until = *until.get_or_insert_with(|| Instant::now() + PATIENCE);
-        let Some(job) = queue.wait_until(until) else {
+        let Ok(Some(job)) = timeout_at(until, queue.next()).await else {
             break;
         };
         batch.push(job);
@@ -232,73 +273,28 @@ fn put_off(
     Ok(())
 }
 
-/// The calls that come to the writer thread.
-struct Queue {
-    /// `None` once no more are taken.
-    messages: Option<mpsc::Receiver<Message>>,
-    waker: Waker,
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
+/// The calls that come to the writer; `None` once no more are taken.
+struct Queue(Option<mpsc::Receiver<Message>>);
 
 impl Queue {
-    /// To be used on this thread only, which is woken when a call comes.
-    fn new(messages: mpsc::Receiver<Message>) -> Self {
-        Self {
-            messages: Some(messages),
-            waker: Arc::new(Unpark(thread::current())).into(),
-        }
+    /// The next call, when it comes; `None` when the writer is to end.
+    async fn next(&mut self) -> Option<Box<dyn Job>> {
+        let message = self.0.as_mut()?.recv().await;
+        self.job(message)
     }
 
-    /// One that gives nothing.
-    fn closed() -> Self {
-        Self {
-            messages: None,
-            waker: Waker::noop().clone(),
-        }
+    /// The next call, if one is here already.
+    fn ready(&mut self) -> Option<Box<dyn Job>> {
+        let message = self.0.as_mut()?.try_recv().ok()?;
+        self.job(Some(message))
     }
 
     fn job(&mut self, message: Option<Message>) -> Option<Box<dyn Job>> {
         match message {
             Some(Message::Call(job)) => Some(job),
             Some(Message::Stop) | None => {
-                self.messages = None;
+                self.0 = None;
                 None
-            }
-        }
-    }
-
-    /// The next call, if one is here already.
-    fn ready(&mut self) -> Option<Box<dyn Job>> {
-        let message = self.messages.as_mut()?.try_recv().ok()?;
-        self.job(Some(message))
-    }
-
-    /// The next call; `None` when the thread is to end.
-    fn wait(&mut self) -> Option<Box<dyn Job>> {
-        let message = self.messages.as_mut()?.blocking_recv();
-        self.job(message)
-    }
-
-    /// The next call, if one comes in time.
-    fn wait_until(&mut self, until: Instant) -> Option<Box<dyn Job>> {
-        loop {
-            let mut context = Context::from_waker(&self.waker);
-            match self.messages.as_mut()?.poll_recv(&mut context) {
-                Poll::Ready(message) => return self.job(message),
-                Poll::Pending => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return None;
-                    }
-                    thread::park_timeout(left);
-                }
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::store::{Store, StoreError};
 
 use batch::{Batch, Haste, Step};
 pub(crate) use calls::{StartRequest, Waiting};
-pub(crate) use job::{EngineHandle, Refusal};
+pub(crate) use job::{EngineHandle, Refusal, Writer};
 
 /// An execution that wants to be invoked.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ pub(crate) struct EngineParts {
     pub(crate) next_due: watch::Sender<Option<Timestamp>>,
 }
 
-/// The state of all open executions. Lives on one thread; see [`EngineHandle`].
+/// The state of all open executions. See [`EngineHandle`].
 pub(crate) struct Engine {
     store: Store,
     clock: Arc<dyn Clock>,
@@ -304,7 +304,7 @@ impl Engine {
         self.waiters.remove(&key);
     }
 
-    /// The last act of the writer thread.
+    /// The last act of the writer.
     fn end(&mut self) {
         self.store.checkpoint();
     }

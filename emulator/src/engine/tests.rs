@@ -2,21 +2,20 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 
 use super::calls::Started;
 use super::*;
 use crate::clock::TestClock;
-use crate::config::{DurableConfig, FunctionConfig};
+use crate::config::{DurableConfig, FunctionConfig, WriterPlace};
 use crate::error::{ApiError, ApiErrorKind};
 use crate::machine::{InvocationResult, Target};
 use crate::store::StateFolder;
 
 struct Bench {
     engine: EngineHandle,
-    thread: JoinHandle<()>,
+    writer: Writer,
     work: mpsc::UnboundedReceiver<Work>,
     commits: Arc<AtomicU64>,
 }
@@ -51,10 +50,10 @@ fn engine(state: &TempDir) -> (Engine, mpsc::UnboundedReceiver<Work>, Arc<Atomic
 
 fn bench(state: &TempDir) -> Bench {
     let (engine, work, commits) = engine(state);
-    let (engine, thread) = EngineHandle::spawn(engine).unwrap();
+    let (engine, writer) = EngineHandle::spawn(engine, WriterPlace::Thread).unwrap();
     Bench {
         engine,
-        thread,
+        writer,
         work,
         commits,
     }
@@ -63,10 +62,7 @@ fn bench(state: &TempDir) -> Bench {
 impl Bench {
     async fn end(self) {
         self.engine.stop().await;
-        tokio::task::spawn_blocking(move || self.thread.join())
-            .await
-            .unwrap()
-            .unwrap();
+        assert!(self.writer.join().await);
     }
 
     /// Keeps the writer busy until the returned guard is dropped, so that calls gather into one batch.
