@@ -39,15 +39,23 @@ fn schema(path: &std::path::Path) -> (i64, Vec<String>) {
 
 #[tokio::test]
 async fn executions_of_the_first_version_go_on_and_its_database_becomes_like_a_new_one() {
+    goes_on(1, include_str!("fixtures/version-1.sql")).await;
+}
+
+#[tokio::test]
+async fn executions_of_the_second_version_go_on_and_its_database_becomes_like_a_new_one() {
+    goes_on(2, include_str!("fixtures/version-2.sql")).await;
+}
+
+async fn goes_on(version: i64, left: &str) {
     let state = tempfile::tempdir().unwrap();
     let folder = state.path().join("service");
     std::fs::create_dir(&folder).unwrap();
     let path = folder.join("durable.sqlite3");
     let old = Connection::open(&path).unwrap();
-    old.execute_batch(include_str!("fixtures/version-1.sql"))
-        .unwrap();
+    old.execute_batch(left).unwrap();
     drop(old);
-    assert_eq!(schema(&path).0, 1);
+    assert_eq!(schema(&path).0, version);
 
     let (handler, late) = script(|call| async move {
         let operation = &call.operations()[0];

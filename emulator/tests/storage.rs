@@ -113,7 +113,7 @@ async fn a_database_of_a_newer_version_is_left_as_it_is() {
             error,
             ServiceError::NewerSchema {
                 found: 99,
-                known: 2,
+                known: 3,
                 ..
             }
         ),

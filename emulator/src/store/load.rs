@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use rusqlite::OptionalExtension as _;
+use rusqlite::{OptionalExtension as _, params};
 
-use crate::machine::{Execution, Origin, Outcome, Progress, Replay};
-use crate::model::id::CheckpointToken;
+use crate::machine::{Execution, Origin, Outcome, Replay};
 use crate::model::operation::Operation;
 use crate::model::{ExecutionArn, Timestamp};
 
+use super::record::{self, RecordKind};
 use super::{Store, StoreError};
 
 impl Store {
@@ -30,15 +30,6 @@ impl Store {
         Ok(keys)
     }
 
-    pub(crate) fn key_of(&self, arn: &ExecutionArn) -> Result<Option<i64>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT key FROM executions WHERE arn = ?1")?;
-        Ok(statement
-            .query_row([arn.as_str()], |row| row.get(0))
-            .optional()?)
-    }
-
     /// The execution with this name, and its input.
     pub(crate) fn named(
         &self,
@@ -46,10 +37,13 @@ impl Store {
         name: &str,
     ) -> Result<Option<(ExecutionArn, String)>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT arn, input FROM executions JOIN origins ON execution = key WHERE function = ?1 AND name = ?2",
+            "SELECT arn, body FROM executions JOIN records ON execution = key
+             WHERE function = ?1 AND name = ?2 AND kind = ?3",
         )?;
         let found: Option<(String, String)> = statement
-            .query_row([function, name], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(params![function, name, RecordKind::Input], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .optional()?;
         found
             .map(|(arn, input)| {
@@ -85,11 +79,13 @@ impl Store {
         arn: &ExecutionArn,
     ) -> Result<Option<(Outcome, Timestamp)>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT outcomes.body, ended FROM executions JOIN outcomes ON execution = key
-             WHERE arn = ?1 AND ended IS NOT NULL",
+            "SELECT body, ended FROM executions JOIN records ON execution = key
+             WHERE arn = ?1 AND ended IS NOT NULL AND kind = ?2",
         )?;
         let found: Option<(String, i64)> = statement
-            .query_row([arn.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(params![arn.as_str(), RecordKind::Outcome], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .optional()?;
         found
             .map(|(body, ended)| Ok((serde_json::from_str(&body)?, Timestamp::from_millis(ended))))
@@ -98,31 +94,37 @@ impl Store {
 
     /// Reads one execution as a whole.
     pub(crate) fn load(&self, key: i64) -> Result<Execution, StoreError> {
-        let (progress, body, input, outcome): (String, String, String, Option<String>) = self
+        let progress: String = self
             .connection
-            .prepare_cached(
-                "SELECT progress, origins.body, input, outcomes.body FROM executions
-                 JOIN origins ON origins.execution = key LEFT JOIN outcomes ON outcomes.execution = key
-                 WHERE key = ?1",
-            )?
-            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-        let mut origin: Origin = serde_json::from_str(&body)?;
-        origin.input = input.into();
-        let progress: Progress = serde_json::from_str(&progress)?;
-        let outcome = outcome
-            .map(|body| serde_json::from_str(&body))
-            .transpose()?;
-        let operations = self
-            .connection
-            .prepare_cached("SELECT body FROM operations WHERE execution = ?1 ORDER BY position")?
-            .query_map([key], |row| row.get::<_, String>(0))?
-            .map(|body| Ok(Arc::new(serde_json::from_str::<Operation>(&body?)?)))
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        let replay = self.replay(key)?.map(Arc::new);
+            .prepare_cached("SELECT progress FROM executions WHERE key = ?1")?
+            .query_row([key], |row| row.get(0))?;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT kind, body FROM records WHERE execution = ?1 AND kind < ?2 ORDER BY kind, id",
+        )?;
+        let mut rows = statement.query(params![key, RecordKind::Event])?;
+        let (mut origin, mut input, mut outcome, mut replay) = (None, None, None, None);
+        let mut operations = Vec::new();
+        while let Some(row) = rows.next()? {
+            let body = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+            match RecordKind::of(row.get(0)?)? {
+                RecordKind::Origin => origin = Some(serde_json::from_str::<Origin>(body)?),
+                RecordKind::Input => input = Some(body.into()),
+                RecordKind::Outcome => outcome = Some(serde_json::from_str(body)?),
+                RecordKind::Replay => replay = Some(Arc::new(record::read_replay(body)?)),
+                RecordKind::Operation => {
+                    operations.push(Arc::new(serde_json::from_str::<Operation>(body)?));
+                }
+                RecordKind::Event => {}
+            }
+        }
+        let (Some(mut origin), Some(input)) = (origin, input) else {
+            return Err(StoreError::Record("an execution without its origin"));
+        };
+        origin.input = input;
         Ok(Execution::restore(
             key,
             Arc::new(origin),
-            progress,
+            serde_json::from_str(&progress)?,
             outcome,
             replay,
             operations,
@@ -131,33 +133,14 @@ impl Store {
 
     /// The answer to the last checkpoint of an execution that need not be open.
     pub(crate) fn replay_of(&self, arn: &ExecutionArn) -> Result<Option<Replay>, StoreError> {
-        match self.key_of(arn)? {
-            Some(key) => self.replay(key),
-            None => Ok(None),
-        }
-    }
-
-    fn replay(&self, key: i64) -> Result<Option<Replay>, StoreError> {
-        let found: Option<(String, String, i64, Vec<u8>)> = self
+        let body: Option<String> = self
             .connection
             .prepare_cached(
-                "SELECT client_token, token, at, response FROM replays WHERE execution = ?1",
+                "SELECT body FROM executions JOIN records ON execution = key WHERE arn = ?1 AND kind = ?2",
             )?
-            .query_row([key], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })
+            .query_row(params![arn.as_str(), RecordKind::Replay], |row| row.get(0))
             .optional()?;
-        found
-            .map(|(client_token, token, at, response)| {
-                Ok(Replay {
-                    client_token,
-                    token: CheckpointToken::parse(&token)
-                        .map_err(|_| StoreError::Record("a checkpoint token"))?,
-                    at: Timestamp::from_millis(at),
-                    response: response.into(),
-                })
-            })
-            .transpose()
+        body.as_deref().map(record::read_replay).transpose()
     }
 
     /// When the next closed execution's retention is over.

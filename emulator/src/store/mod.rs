@@ -3,6 +3,7 @@
 mod folder;
 mod load;
 mod read;
+mod record;
 mod schema;
 mod write;
 

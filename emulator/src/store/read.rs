@@ -13,6 +13,7 @@ use crate::machine::{ExecutionStatus, Origin, Outcome, Progress};
 use crate::model::{ExecutionArn, Timestamp};
 
 use super::StoreError;
+use super::record::RecordKind;
 
 pub(crate) use overview::Overview;
 
@@ -80,13 +81,15 @@ impl Reader {
     pub(crate) fn details(&self, arn: &ExecutionArn) -> Result<Option<Details>, StoreError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT key, arn, status, started, ended, origins.body, input, outcomes.body, progress FROM executions
-                 JOIN origins ON origins.execution = key LEFT JOIN outcomes ON outcomes.execution = key
+                "SELECT key, arn, status, started, ended, origin.body, input.body, outcome.body, progress FROM executions
+                 JOIN records AS origin ON origin.execution = key AND origin.kind = ?2
+                 JOIN records AS input ON input.execution = key AND input.kind = ?3
+                 LEFT JOIN records AS outcome ON outcome.execution = key AND outcome.kind = ?4
                  WHERE arn = ?1",
             )?;
             let text = |row: &rusqlite::Row<'_>, at: usize| row.get::<_, String>(at);
             let found = statement
-                .query_row([arn.as_str()], |row| {
+                .query_row(params![arn.as_str(), RecordKind::Origin, RecordKind::Input, RecordKind::Outcome], |row| {
                     let outcome: Option<String> = row.get(7)?;
                     Ok((raw(row)?, text(row, 5)?, text(row, 6)?, outcome, text(row, 8)?))
                 })
@@ -120,11 +123,21 @@ impl Reader {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let from = from.map(|id| i64::try_from(id).unwrap_or(i64::MAX));
             let rows = if newest_first {
-                let sql = "SELECT id, body FROM events WHERE execution = ?1 AND id <= ?2 ORDER BY id DESC LIMIT ?3";
-                bodies(connection, sql, params![key, from.unwrap_or(i64::MAX), limit])?
+                let sql = "SELECT id, body FROM records
+                    WHERE execution = ?1 AND kind = ?2 AND id <= ?3 ORDER BY id DESC LIMIT ?4";
+                bodies(
+                    connection,
+                    sql,
+                    params![key, RecordKind::Event, from.unwrap_or(i64::MAX), limit],
+                )?
             } else {
-                let sql = "SELECT id, body FROM events WHERE execution = ?1 AND id >= ?2 ORDER BY id LIMIT ?3";
-                bodies(connection, sql, params![key, from.unwrap_or(0), limit])?
+                let sql = "SELECT id, body FROM records
+                    WHERE execution = ?1 AND kind = ?2 AND id >= ?3 ORDER BY id LIMIT ?4";
+                bodies(
+                    connection,
+                    sql,
+                    params![key, RecordKind::Event, from.unwrap_or(0), limit],
+                )?
             };
             Ok(Some(rows))
         })

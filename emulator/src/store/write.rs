@@ -6,6 +6,7 @@ use crate::machine::{Execution, Transition};
 use crate::model::operation::Kind;
 use crate::model::{ExecutionArn, Timestamp};
 
+use super::record::{self, RecordKind};
 use super::{Store, StoreError};
 
 impl Store {
@@ -31,13 +32,9 @@ impl Store {
                 origin.started.as_millis(),
                 serde_json::to_string(&transition.progress)?,
             ])?;
-        self.connection
-            .prepare_cached("INSERT INTO origins (execution, body, input) VALUES (?1, ?2, ?3)")?
-            .execute(params![
-                execution.key,
-                serde_json::to_string(origin.as_ref())?,
-                origin.input.as_ref()
-            ])?;
+        let body = serde_json::to_string(origin.as_ref())?;
+        self.put(execution.key, RecordKind::Origin, 0, &body)?;
+        self.put(execution.key, RecordKind::Input, 0, &origin.input)?;
         self.write_parts(execution, transition)
     }
 
@@ -83,9 +80,8 @@ impl Store {
                         ended.as_millis(),
                         execution.origin.expires(ended).as_millis(),
                     ])?;
-                self.connection
-                    .prepare_cached("INSERT INTO outcomes (execution, body) VALUES (?1, ?2)")?
-                    .execute(params![execution.key, serde_json::to_string(outcome)?])?;
+                let body = serde_json::to_string(outcome)?;
+                self.put(execution.key, RecordKind::Outcome, 0, &body)?;
             }
         }
         self.write_parts(execution, transition)
@@ -100,16 +96,8 @@ impl Store {
         let known = execution.operations().len();
         for (position, operation) in &transition.operations {
             let place = i64::try_from(*position).map_err(|_| StoreError::Record("a position"))?;
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO operations (execution, position, body) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (execution, position) DO UPDATE SET body = excluded.body",
-                )?
-                .execute(params![
-                    key,
-                    place,
-                    serde_json::to_string(operation.as_ref())?
-                ])?;
+            let body = serde_json::to_string(operation.as_ref())?;
+            self.replace(key, RecordKind::Operation, place, &body)?;
             if let (true, Kind::Callback(callback)) = (*position >= known, &operation.kind) {
                 self.connection
                     .prepare_cached(
@@ -120,25 +108,33 @@ impl Store {
         }
         for event in &transition.events {
             let id = i64::try_from(event.id).map_err(|_| StoreError::Record("an event id"))?;
-            self.connection
-                .prepare_cached("INSERT INTO events (execution, id, body) VALUES (?1, ?2, ?3)")?
-                .execute(params![key, id, serde_json::to_string(event)?])?;
+            self.put(key, RecordKind::Event, id, &serde_json::to_string(event)?)?;
         }
         if let Some(replay) = &transition.replay {
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO replays (execution, client_token, token, at, response) VALUES (?1, ?2, ?3, ?4, ?5)
-                     ON CONFLICT (execution) DO UPDATE SET client_token = excluded.client_token,
-                        token = excluded.token, at = excluded.at, response = excluded.response",
-                )?
-                .execute(params![
-                    key,
-                    replay.client_token,
-                    replay.token.as_str(),
-                    replay.at.as_millis(),
-                    replay.response.as_ref()
-                ])?;
+            let body = record::write_replay(replay)?;
+            self.replace(key, RecordKind::Replay, 0, &body)?;
         }
+        Ok(())
+    }
+
+    /// Writes a record that is not there yet.
+    fn put(&self, key: i64, kind: RecordKind, id: i64, body: &str) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO records (execution, kind, id, body) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![key, kind, id, body])?;
+        Ok(())
+    }
+
+    /// Writes a record, whether it is there or not.
+    fn replace(&self, key: i64, kind: RecordKind, id: i64, body: &str) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO records (execution, kind, id, body) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (execution, kind, id) DO UPDATE SET body = excluded.body",
+            )?
+            .execute(params![key, kind, id, body])?;
         Ok(())
     }
 

@@ -332,7 +332,7 @@ fn timers_were_kept(events: &[Recorded], what: &str) {
 fn read(database: &Path) -> Result<Vec<Recorded>, rusqlite::Error> {
     let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let mut statement = connection.prepare(
-        "SELECT function, id, body FROM events JOIN executions ON key = execution ORDER BY key, id",
+        "SELECT function, id, body FROM records JOIN executions ON key = execution WHERE kind = 6 ORDER BY key, id",
     )?;
     let rows = statement.query_map([], |row| {
         Ok(Recorded {

@@ -8,6 +8,7 @@ use crate::model::operation::Operation;
 use crate::model::{Event, ExecutionArn, Timestamp};
 
 use super::super::StoreError;
+use super::super::record::RecordKind;
 use super::{OPEN, Reader, Row, all_open, raw};
 
 /// What a list across functions shall contain, newest first.
@@ -124,10 +125,11 @@ impl Reader {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT body FROM callbacks
-                 JOIN operations ON operations.execution = callbacks.execution AND operations.position = callbacks.position
-                 WHERE callbacks.execution = (SELECT key FROM executions WHERE arn = ?1) ORDER BY callbacks.position",
+                 JOIN records ON records.execution = callbacks.execution AND kind = ?2 AND records.id = position
+                 WHERE callbacks.execution = (SELECT key FROM executions WHERE arn = ?1) ORDER BY position",
             )?;
-            let bodies = statement.query_map([arn.as_str()], |row| row.get::<_, String>(0))?;
+            let wanted = params![arn.as_str(), RecordKind::Operation];
+            let bodies = statement.query_map(wanted, |row| row.get::<_, String>(0))?;
             bodies
                 .map(|body| Ok(serde_json::from_str(&body?)?))
                 .collect()
@@ -151,9 +153,11 @@ impl Reader {
     ) -> Result<(), StoreError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT body FROM events WHERE execution = (SELECT key FROM executions WHERE arn = ?1) ORDER BY id",
+                "SELECT body FROM records
+                 WHERE execution = (SELECT key FROM executions WHERE arn = ?1) AND kind = ?2 ORDER BY id",
             )?;
-            let bodies = statement.query_map(params![arn.as_str()], |row| row.get::<_, String>(0))?;
+            let wanted = params![arn.as_str(), RecordKind::Event];
+            let bodies = statement.query_map(wanted, |row| row.get::<_, String>(0))?;
             for body in bodies {
                 take(serde_json::from_str(&body?)?);
             }
