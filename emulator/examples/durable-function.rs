@@ -7,6 +7,10 @@ use aws_durable_execution_sdk as durable;
 use durable::{BoxError, DurableContext, RetryDecision};
 use serde_json::{Value, json};
 
+// Some per cent more executions a second than with glibc's: see benches/README.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 async fn handler(event: Value, ctx: DurableContext) -> Result<Value, BoxError> {
     match event["do"].as_str().unwrap_or_default() {
         "echo" => Ok(event),

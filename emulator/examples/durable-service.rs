@@ -4,10 +4,14 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longhaul_emulator::{FunctionConfig, InvocationRetry, Service, ServiceConfig};
+use longhaul_emulator::{FunctionConfig, InvocationRetry, Service, ServiceConfig, WriterPlace};
 use rustix::process::{Signal, getpid, kill_process};
 
-// One thread beside the writer, as `longhaul serve` has: with two, calls wander from one to the other and take a fifth longer.
+// Some per cent more executions a second than with glibc's: see benches/README.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+// One thread, as `longhaul serve` has: with more, calls wander from one to the other and take longer.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -15,7 +19,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .next()
         .ok_or("usage: durable-service STATE FUNCTION=PROGRAM...")?;
     let retry = InvocationRetry::new(5, Duration::from_millis(200), Duration::from_secs(1));
-    let mut config = ServiceConfig::new(state).invocation_retry(retry);
+    let mut config = ServiceConfig::new(state)
+        .invocation_retry(retry)
+        .writer(WriterPlace::Runtime);
     for argument in arguments {
         let (name, program) = argument
             .split_once('=')
