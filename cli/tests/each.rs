@@ -134,8 +134,7 @@ fn more_inputs_than_an_execution_holds_are_run_in_parts_and_counted_together() {
             .filter(|event| event["event"] == name);
         events.map(|event| event["job"].as_str().unwrap()).collect()
     };
-    let last: Vec<&Value> = finished.events.iter().rev().take(20).collect();
-    assert_eq!(told("job_failed"), ["one[1001]"], "{last:#?}");
+    assert_eq!(told("job_failed"), ["one[1001]"]);
     let mut succeeded = told("job_succeeded");
     succeeded.sort_unstable();
     succeeded.dedup();

@@ -185,13 +185,16 @@ impl Running {
     }
 
     pub fn finish(mut self) -> Finished {
-        // Standard error ends when the last process that holds it does, so read it to its end.
-        let deadline = Instant::now() + LONGEST;
-        while let Ok(line) = self
-            .lines
-            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        {
-            self.take(line);
+        // Standard error ends when the last process that holds it does, so read it to its end. From line to line: a run
+        // of a thousand jobs takes as long as the machine is busy.
+        loop {
+            match self.lines.recv_timeout(LONGEST) {
+                Ok(line) => self.take(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("it neither ended nor said anything: {:#?}", self.seen)
+                }
+            }
         }
         Finished {
             status: self.child.wait().unwrap(),
