@@ -317,11 +317,15 @@ impl Stage {
     {
         let handler = function::with_parts(handler);
         let service = function::service(runner, self.client.clone(), handler)?;
+        let invocations = AtomicUsize::new(0);
         self.serve(Box::new(move |bytes: &[u8]| -> Answered {
             let event = serde_json::from_slice(bytes);
             let service = service.clone();
+            // Each has an id of its own: what is kept of it is found by that, and a part begins while its parent still runs.
+            let mut context = Context::default();
+            context.request_id = invocations.fetch_add(1, Ordering::Relaxed).to_string();
             Box::pin(async move {
-                let answer = service(LambdaEvent::new(event?, Context::default())).await?;
+                let answer = service(LambdaEvent::new(event?, context)).await?;
                 Ok(serde_json::to_vec(&answer)?)
             })
         }));

@@ -71,7 +71,7 @@ const MIGRATIONS: [&str; VERSION as usize] = [
     DROP INDEX executions_open;
     CREATE INDEX executions_open ON executions (function, started, key) WHERE ended IS NULL;
     ",
-    // One table for all that an execution consists of, where there were five: what a checkpoint writes is on a third fewer
+    // One table for all that an execution consists of, where there were five: what a checkpoint writes is on fewer
     // pages. The kinds are those of `record::Kind`.
     "
     CREATE TABLE records (
