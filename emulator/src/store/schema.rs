@@ -72,7 +72,7 @@ const MIGRATIONS: [&str; VERSION as usize] = [
     CREATE INDEX executions_open ON executions (function, started, key) WHERE ended IS NULL;
     ",
     // One table for all that an execution consists of, where there were five: what a checkpoint writes is on fewer
-    // pages. The kinds are those of `record::Kind`.
+    // pages. The kinds are those of `RecordKind`.
     "
     CREATE TABLE records (
         execution INTEGER NOT NULL REFERENCES executions (key) ON DELETE CASCADE,
