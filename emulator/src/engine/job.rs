@@ -204,25 +204,25 @@ async fn run(mut engine: Engine, messages: mpsc::Receiver<Message>) {
 }
 
 async fn process(engine: &mut Engine, mut batch: Vec<Box<dyn Job>>, queue: &mut Queue) {
-    let Err(error) = attempt(engine, &mut batch, queue).await else {
-        batch.into_iter().for_each(Job::answer);
-        return;
-    };
-    if batch.len() == 1 {
-        refuse(batch, error);
+    let done = attempt(engine, &mut batch, queue).await;
+    if done.is_ok() || batch.len() == 1 {
+        settle(batch, done);
         return;
     }
     // One call may be what the database cannot take; the others must not fail with it.
     for job in batch {
         let mut alone = vec![job];
-        match attempt(engine, &mut alone, &mut Queue(None)).await {
-            Ok(()) => alone.into_iter().for_each(Job::answer),
-            Err(error) => refuse(alone, error),
-        }
+        let done = attempt(engine, &mut alone, &mut Queue(None)).await;
+        settle(alone, done);
     }
 }
 
-fn refuse(batch: Vec<Box<dyn Job>>, error: StoreError) {
+/// Tells those who called how it went.
+fn settle(batch: Vec<Box<dyn Job>>, done: Result<(), StoreError>) {
+    let Err(error) = done else {
+        batch.into_iter().for_each(Job::answer);
+        return;
+    };
     tracing::error!(
         error = &error as &dyn std::error::Error,
         "a write to the durable state failed"
