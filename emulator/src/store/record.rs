@@ -81,3 +81,30 @@ pub(super) fn read_replay(body: &str) -> Result<Replay, StoreError> {
         response: stored.response.get().to_owned().into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_as_it_was_written_to_the_byte() {
+        let replay = Replay {
+            client_token: "a \"quoted\" \\ token".to_owned(),
+            token: CheckpointToken::parse("dG9rZW4=").unwrap(),
+            at: Timestamp::from_millis(1_795_658_770_696),
+            response: r#"{"CheckpointToken":"eA==","n":1.0,"text":"\u00fc \/ \n"}"#.into(),
+        };
+        assert_eq!(
+            read_replay(&write_replay(&replay).unwrap()).unwrap(),
+            replay
+        );
+    }
+
+    #[test]
+    fn a_kind_is_known_by_its_number_and_no_other_number_is_one() {
+        assert_eq!(RecordKind::of(6).unwrap(), RecordKind::Event);
+        for number in [0, 7, -1] {
+            assert!(RecordKind::of(number).is_err(), "{number}");
+        }
+    }
+}
