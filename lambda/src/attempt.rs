@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use longhaul_core::{
     BackendError, BackendErrorKind, CallbackToken, CancelOutcome, ComputeBackend, ExecutionId,
-    FailureClass, Job, JobFailure, JobHandle, JobSpec, PayloadError, PayloadStore, Retry,
-    TraceContext, payload,
+    FailureClass, Job, JobFailure, JobHandle, JobSpec, PayloadError, Retry, payload,
 };
 use tracing::Instrument as _;
 
-use crate::clock::Clock;
 use crate::durable::{
     self, Again, CallbackError, CallbackOptions, Completed, DurableContext, DurableError,
     ReportedError, StepFailure,
@@ -18,7 +16,8 @@ use crate::durable::{
 use crate::error::RunError;
 use crate::explain::{add_reason, merge};
 use crate::operations;
-use crate::told::{Teller, Which};
+use crate::runner::{JobRunner, Setup};
+use crate::told::Which;
 
 /// The reason that a platform is given when a job is stopped because nobody listens any more.
 const NOBODY_LISTENS: &str = "longhaul: the callback is closed";
@@ -30,7 +29,7 @@ const NO_STORE: &str =
 /// How an attempt ended.
 pub(crate) enum Ended {
     Succeeded(Completed<JobHandle>),
-    Failed(JobHandle, JobFailure),
+    Failed(JobHandle, Box<JobFailure>),
     NotStarted {
         error_type: String,
         message: String,
@@ -45,15 +44,12 @@ pub(crate) struct Attempt<'a> {
     pub(crate) spec: &'a Arc<JobSpec>,
     /// What the job is called in the names of its operations.
     pub(crate) label: &'a str,
+    pub(crate) runner: &'a JobRunner,
     pub(crate) backend: &'a Arc<dyn ComputeBackend>,
     /// The heartbeat timeout where the spec does not say.
     pub(crate) heartbeat: Option<Duration>,
     /// What is left of the job's deadline, where that is less than the timeout.
     pub(crate) limit: Option<Duration>,
-    pub(crate) clock: &'a Clock,
-    pub(crate) teller: &'a Teller,
-    pub(crate) trace: Option<&'a TraceContext>,
-    pub(crate) store: Option<&'a Arc<dyn PayloadStore>>,
     /// From 1.
     pub(crate) number: u32,
     pub(crate) together: &'a dyn Together,
@@ -90,16 +86,13 @@ impl Attempt<'_> {
             heartbeat,
         };
         let start = Start {
+            runner: Arc::clone(&self.runner.setup),
             backend: Arc::clone(self.backend),
-            store: self.store.map(Arc::clone),
             spec: Arc::clone(self.spec),
-            arn: self.ctx.execution_arn().to_owned(),
+            ctx: self.ctx.clone(),
             number: self.number,
             heartbeat,
             limit: self.limit,
-            clock: self.clock.clone(),
-            teller: self.teller.clone(),
-            trace: self.trace.cloned(),
         };
         let waited = durable::wait_noting(
             self.ctx,
@@ -110,7 +103,7 @@ impl Attempt<'_> {
                     "start",
                     job = %start.spec.name,
                     attempt = start.number,
-                    execution = %ExecutionId::from_arn(&start.arn),
+                    execution = %ExecutionId::from_arn(start.ctx.execution_arn()),
                     tries,
                     handle = tracing::field::Empty,
                 );
@@ -119,6 +112,8 @@ impl Attempt<'_> {
             |handle| self.together.started(handle),
         )
         .await;
+        // What only a failure needs is boxed: room for it in this future would be copied with it on every replay of a
+        // job that did not fail.
         match waited {
             Ok(completed) => Ok(Ended::Succeeded(completed)),
             Err(CallbackError::Refused {
@@ -138,11 +133,11 @@ impl Attempt<'_> {
                 }
                 let silent = failure.class == FailureClass::Lost && failure.reason.is_none();
                 let failure = if silent {
-                    self.explain_and_cancel(&handle, failure).await?
+                    Box::pin(self.explain_and_cancel(&handle, failure)).await?
                 } else {
                     failure
                 };
-                Ok(Ended::Failed(handle, failure))
+                Ok(Ended::Failed(handle, Box::new(failure)))
             }
             Err(CallbackError::TimedOut {
                 handle,
@@ -153,12 +148,12 @@ impl Attempt<'_> {
                     heartbeat.map_or_else(String::new, longhaul_core::format_duration)
                 );
                 let failure = JobFailure::new(FailureClass::Lost).with_message(text);
-                let failure = self.explain_and_cancel(&handle, failure).await?;
-                Ok(Ended::Failed(handle, failure))
+                let failure = Box::pin(self.explain_and_cancel(&handle, failure)).await?;
+                Ok(Ended::Failed(handle, Box::new(failure)))
             }
             Err(CallbackError::TimedOut { handle, .. }) => {
-                let failure = self.explain_and_cancel(&handle, self.too_late()).await?;
-                Ok(Ended::Failed(handle, failure))
+                let failure = Box::pin(self.explain_and_cancel(&handle, self.too_late())).await?;
+                Ok(Ended::Failed(handle, Box::new(failure)))
             }
             Err(CallbackError::Durable(source)) => Err(self.durable_error(source)),
         }
@@ -244,40 +239,38 @@ impl Attempt<'_> {
 
 /// What the start step needs. It owns it all, for the step outlives the call that makes it.
 struct Start {
+    runner: Arc<Setup>,
     backend: Arc<dyn ComputeBackend>,
-    store: Option<Arc<dyn PayloadStore>>,
     /// Shared, so that a replay, which starts nothing, copies nothing.
     spec: Arc<JobSpec>,
-    /// The execution's. Its id is a hash, which a replay does not need.
-    arn: String,
+    /// For the execution's ARN. Its id is a hash, which a replay does not need.
+    ctx: DurableContext,
     number: u32,
     heartbeat: Option<Duration>,
     limit: Option<Duration>,
-    clock: Clock,
-    teller: Teller,
-    trace: Option<TraceContext>,
 }
 
 impl Start {
     /// Within the span that names the attempt.
     async fn run(self, token: &CallbackToken) -> Result<JobHandle, StepFailure> {
+        let runner = &*self.runner;
         let mut spec = Arc::unwrap_or_clone(self.spec);
         if let Some(limit) = self.limit {
             // What the worker and the platform are told of.
             spec.timeout = limit;
         }
-        let execution = ExecutionId::from_arn(&self.arn);
+        let execution = ExecutionId::from_arn(self.ctx.execution_arn());
         let mut job = Job::new(spec, execution, self.number, token)
             .with_heartbeat(self.heartbeat)
             .with_times();
-        if let Some(trace) = self.trace {
-            job = job.with_trace(trace);
+        if let Some(trace) = &runner.trace {
+            job = job.with_trace(trace.clone());
         }
-        if let Some(store) = &self.store {
+        if let Some(store) = &runner.store {
             job = job.with_payload_store(store.base());
         }
         let mut started = self.backend.start(&job, token).await;
-        if let (Err(error), Some(store)) = (&started, &self.store)
+        if let (Err(error), Some(store)) = (&started, &runner.store)
             && error.kind() == BackendErrorKind::TooLarge
         {
             // Nothing was started. The input goes by reference, the same on every repetition.
@@ -291,16 +284,16 @@ impl Start {
                 let which = Which {
                     job: job.name(),
                     backend: self.backend.name(),
-                    arn: &self.arn,
+                    arn: self.ctx.execution_arn(),
                     attempt: self.number,
                 };
-                self.teller.started(which, &handle, &self.clock);
-                Ok(handle.with_started_at(self.clock.now()))
+                runner.teller.started(which, &handle, &runner.clock);
+                Ok(handle.with_started_at(runner.clock.now()))
             }
             Err(error) => {
                 tracing::warn!(kind = %error.kind(), error = %error.full_message(), "did not start");
                 let mut failure = step_failure(&error);
-                if error.kind() == BackendErrorKind::TooLarge && self.store.is_none() {
+                if error.kind() == BackendErrorKind::TooLarge && runner.store.is_none() {
                     failure.message.push_str(NO_STORE);
                 }
                 Err(failure)

@@ -43,13 +43,10 @@ impl JobRunner {
                 ctx,
                 spec: &spec,
                 label,
+                runner: self,
                 backend: &enabled.backend,
                 heartbeat: enabled.heartbeat,
                 limit: deadline.limit(job.timeout),
-                clock: &self.clock,
-                teller: &self.teller,
-                trace: self.trace.as_ref(),
-                store: self.store.as_ref(),
                 number,
                 together,
             };
@@ -60,18 +57,17 @@ impl JobRunner {
                 arn: ctx.execution_arn(),
                 attempt: number,
             };
-            let tell = |how| self.teller.ended(ctx, which, how, &self.clock);
+            let tell = |how| self.setup.teller.ended(ctx, which, how, &self.setup.clock);
             let (failed, again, told) = match ended {
                 Ended::Succeeded(completed) => {
-                    let (times, _) = CallbackResult::split_times(&completed.payload);
-                    tell(How::Succeeded(&completed.handle, times));
+                    tell(How::Succeeded(&completed));
                     return unread(&job.name, ctx.execution_arn(), number, completed);
                 }
                 Ended::Failed(handle, failure) => {
                     let told = tell(How::Failed(&handle, &failure));
                     let more = more_memory(&mut spec, &failure);
                     let again = more || job.retry.retries(&failure);
-                    (Failed::Job(handle, Box::new(failure)), again, told)
+                    (Failed::Job(handle, failure), again, told)
                 }
                 Ended::NotStarted {
                     error_type,
@@ -95,7 +91,9 @@ impl JobRunner {
                 source,
             };
             let at = (label, number);
-            let time = deadline.has_time(ctx, at, failed.handle(), delay, &self.clock);
+            // Boxed, as the wait is: see `Attempt::explain_and_cancel`.
+            let time =
+                Box::pin(deadline.has_time(ctx, at, failed.handle(), delay, &self.setup.clock));
             if !time.await.map_err(durable_error)? {
                 return Err(failed.too_late(&deadline, &job.name, number));
             }
@@ -104,9 +102,13 @@ impl JobRunner {
                     job = %job.name, attempt = number, %execution, ?delay, "the job is tried again"
                 );
             }
-            durable::wait(ctx, operations::backoff(label, number), delay)
-                .await
-                .map_err(durable_error)?;
+            Box::pin(durable::wait(
+                ctx,
+                operations::backoff(label, number),
+                delay,
+            ))
+            .await
+            .map_err(durable_error)?;
             number += 1;
         }
     }

@@ -9,6 +9,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_durable_execution_sdk as sdk;
@@ -193,7 +195,7 @@ where
     let mut create = ctx
         .create_callback::<String>()
         .name(options.callback_name)
-        .serdes(RawPayload);
+        .serdes(Raw);
     if let Some(timeout) = options.timeout {
         create = create.timeout(timeout);
     }
@@ -210,9 +212,10 @@ where
         ))
     })?;
 
-    let given = token.clone();
+    let token = Arc::new(token);
+    let given = Arc::clone(&token);
     let handle = match step(ctx, options.submit_name, move |attempt| {
-        submit(given, attempt)
+        submit(Arc::unwrap_or_clone(given), attempt)
     })
     .await
     .map_err(CallbackError::Durable)?
@@ -231,7 +234,7 @@ where
     match callback.result().await {
         Ok(payload) => Ok(Completed {
             handle,
-            token,
+            token: Arc::unwrap_or_clone(token),
             payload,
         }),
         Err(error) => Err(classify(handle, error)),
@@ -295,47 +298,67 @@ pub(crate) fn recorded<T: DeserializeOwned>(payload: &str) -> Option<T> {
 
 /// Runs `body` as a durable step and returns what was recorded. Failures that may be tried
 /// again are, [`STEP_ATTEMPTS`] times in all; the execution is suspended in between.
-pub(crate) async fn step<T, F, Fut>(
+pub(crate) fn step<T, F, Fut>(
     ctx: &DurableContext,
     name: String,
     body: F,
-) -> Result<Result<T, Refusal>, DurableError>
+) -> impl Future<Output = Result<Result<T, Refusal>, DurableError>> + Send + use<'_, T, F, Fut>
 where
     T: Serialize + DeserializeOwned + Send + 'static,
     F: FnOnce(u32) -> Fut + Send + 'static,
     Fut: Future<Output = Result<T, StepFailure>> + Send + 'static,
 {
-    let recorded = ctx
-        .step(move |step| async move {
-            let attempt = step.attempt();
-            match body(attempt).await {
-                Ok(value) => Ok(Recorded::Ok(value)),
-                Err(failure) => match failure.again {
-                    Some(again) if attempt < STEP_ATTEMPTS => {
-                        Err(BoxError::from(TypedError::with_type(
-                            failure.error_type,
-                            Passing {
-                                again,
-                                message: failure.message,
-                            },
-                        )))
-                    }
-                    _ => Ok(Recorded::Refused(Refusal {
-                        error_type: failure.error_type,
-                        message: failure.message,
-                        anew: failure.anew,
-                    })),
-                },
-            }
-        })
+    let body: Body = Box::new(move |attempt| {
+        let tried = body(attempt);
+        Box::pin(async move { Ok(serde_json::to_string(&settle(attempt, tried.await)?)?) })
+    });
+    async move {
+        let text = step_text(ctx, name, body).await?;
+        match serde_json::from_str(&text) {
+            Ok(Recorded::Ok(value)) => Ok(Ok(value)),
+            Ok(Recorded::Refused(refusal)) => Ok(Err(refusal)),
+            Err(error) => Err(DurableError::new(
+                "what a step recorded was not read",
+                error,
+            )),
+        }
+    }
+}
+
+/// What is recorded of a try, or why there is to be another.
+fn settle<T>(attempt: u32, tried: Result<T, StepFailure>) -> Result<Recorded<T>, BoxError> {
+    let failure = match tried {
+        Ok(value) => return Ok(Recorded::Ok(value)),
+        Err(failure) => failure,
+    };
+    match failure.again {
+        Some(again) if attempt < STEP_ATTEMPTS => {
+            let message = failure.message;
+            let passing = Passing { again, message };
+            Err(TypedError::with_type(failure.error_type, passing).into())
+        }
+        _ => Ok(Recorded::Refused(Refusal {
+            error_type: failure.error_type,
+            message: failure.message,
+            anew: failure.anew,
+        })),
+    }
+}
+
+/// What a step does on its try of that number, and the JSON that it records.
+///
+/// Boxed twice. The SDK copies a step's body about eight times before it sees that there is nothing left to run, and
+/// makes room in every copy for the body's future; and it would be compiled once more for every body.
+type Body =
+    Box<dyn FnOnce(u32) -> Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>> + Send>;
+
+async fn step_text(ctx: &DurableContext, name: String, body: Body) -> Result<String, DurableError> {
+    ctx.step(move |step| body(step.attempt()))
         .name(name)
         .retry_strategy(decide)
+        .serdes(Raw)
         .await
-        .map_err(|error| DurableError::new("a step was not recorded", error))?;
-    Ok(match recorded {
-        Recorded::Ok(value) => Ok(value),
-        Recorded::Refused(refusal) => Err(refusal),
-    })
+        .map_err(|error| DurableError::new("a step was not recorded", error))
 }
 
 /// A failure that passes.
@@ -398,11 +421,11 @@ pub(crate) async fn wait(
         .map_err(|error| DurableError::new("a wait was not recorded", error))
 }
 
-/// Hands the payload over as it is. With the SDK's JSON serdes a payload that is not JSON fails
+/// Hands the text over as it is. With the SDK's JSON serdes a callback's payload that is not JSON fails
 /// `create_callback` on replay, before the handle is read, and then nothing could be cancelled.
-struct RawPayload;
+struct Raw;
 
-impl Serdes<String> for RawPayload {
+impl Serdes<String> for Raw {
     async fn serialize(&self, value: String, _: SerdesContext) -> Result<String, BoxError> {
         Ok(value)
     }

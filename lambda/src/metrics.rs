@@ -227,7 +227,7 @@ impl JobRunner {
     /// The same runner, which writes [metrics](crate::metrics).
     #[must_use]
     pub fn with_metrics(mut self, metrics: Metrics) -> Self {
-        self.teller = Teller::with_metrics(metrics);
+        self.setup_mut().teller = Teller::with_metrics(metrics);
         self
     }
 }

@@ -1,14 +1,16 @@
 //! The names of the durable operations. They are part of running executions: renaming one, or
 //! changing the order in which they are made, breaks every execution that is under way.
 
+use std::borrow::Cow;
+
 use longhaul_core::{JobHandle, JobName};
 
 /// What a job is called in the names of its operations: `render`, or `render[7]` for one of several
 /// that are run together, which may share a name.
-pub(crate) fn label(job: &JobName, index: Option<usize>) -> String {
+pub(crate) fn label(job: &JobName, index: Option<usize>) -> Cow<'_, str> {
     match index {
-        Some(index) => format!("{job}[{index}]"),
-        None => job.to_string(),
+        Some(index) => format!("{job}[{index}]").into(),
+        None => job.as_str().into(),
     }
 }
 
@@ -81,11 +83,12 @@ pub fn started_handle(step_name: &str, payload: &str) -> Option<JobHandle> {
 }
 
 fn named(what: &str, label: &str, attempt: u32) -> String {
-    if attempt == 1 {
-        format!("{what} {label}")
-    } else {
-        format!("{what} {label} #{attempt}")
+    // Most are of a first attempt, and a replay makes two for each job.
+    let mut name = [what, " ", label].concat();
+    if attempt > 1 {
+        name.push_str(&format!(" #{attempt}"));
     }
+    name
 }
 
 #[cfg(test)]

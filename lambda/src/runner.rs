@@ -112,8 +112,14 @@ pub(crate) struct Enabled {
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct JobRunner {
+    pub(crate) setup: Arc<Setup>,
+}
+
+/// What a runner consists of. Shared: every job of every replay holds on to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
     default: String,
-    enabled: Arc<BTreeMap<String, Enabled>>,
+    enabled: BTreeMap<String, Enabled>,
     pub(crate) store: Option<Arc<dyn PayloadStore>>,
     pub(crate) clock: Clock,
     pub(crate) teller: Teller,
@@ -129,15 +135,16 @@ impl JobRunner {
     #[must_use]
     pub fn new(backend: Arc<dyn ComputeBackend>) -> Self {
         let default = backend.name().to_owned();
-        let runner = Self {
+        let setup = Setup {
             default,
-            enabled: Arc::new(BTreeMap::new()),
+            enabled: BTreeMap::new(),
             store: None,
             clock: Clock::default(),
             teller: Teller::default(),
             trace: None,
         };
-        runner.with_backend(backend, Some(Self::DEFAULT_HEARTBEAT))
+        let setup = Arc::new(setup);
+        Self { setup }.with_backend(backend, Some(Self::DEFAULT_HEARTBEAT))
     }
 
     /// The same runner with one more backend, which jobs may name, or with another default
@@ -150,7 +157,9 @@ impl JobRunner {
         heartbeat: Option<Duration>,
     ) -> Self {
         let name = backend.name().to_owned();
-        Arc::make_mut(&mut self.enabled).insert(name, Enabled { backend, heartbeat });
+        self.setup_mut()
+            .enabled
+            .insert(name, Enabled { backend, heartbeat });
         self
     }
 
@@ -158,7 +167,7 @@ impl JobRunner {
     /// results that a callback cannot. The workers must be able to reach it.
     #[must_use]
     pub fn with_payload_store(mut self, store: Arc<dyn PayloadStore>) -> Self {
-        self.store = Some(store);
+        self.setup_mut().store = Some(store);
         self
     }
 
@@ -176,7 +185,7 @@ impl JobRunner {
     /// ```
     #[must_use]
     pub fn with_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.clock = Clock::new(now);
+        self.setup_mut().clock = Clock::new(now);
         self
     }
 
@@ -199,13 +208,17 @@ impl JobRunner {
         // It has no failure to record.
         let header = recorded.await?.unwrap_or_default();
         let mut runner = self.clone();
-        runner.trace = header.as_deref().and_then(TraceContext::from_xray);
+        runner.setup_mut().trace = header.as_deref().and_then(TraceContext::from_xray);
         Ok(runner)
+    }
+
+    pub(crate) fn setup_mut(&mut self) -> &mut Setup {
+        Arc::make_mut(&mut self.setup)
     }
 
     /// The names of the backends that a job may name.
     pub fn backends(&self) -> impl Iterator<Item = &str> {
-        self.enabled.keys().map(String::as_str)
+        self.setup.enabled.keys().map(String::as_str)
     }
 
     /// Runs `job` to its end: starts it, suspends until it reports, and returns its result, read
@@ -220,13 +233,17 @@ impl JobRunner {
     /// a `T`, or the durable service failed.
     ///
     /// [`JobFailure`]: longhaul_core::JobFailure
-    pub async fn run<T: DeserializeOwned>(
+    pub fn run<T: DeserializeOwned>(
         &self,
         ctx: &DurableContext,
         job: JobSpec,
-    ) -> Result<JobReport<T>, RunError> {
-        let report = self.run_unread(ctx, job).await?;
-        self.read(report).await
+    ) -> impl Future<Output = Result<JobReport<T>, RunError>> + Send {
+        // Before the future is made, which would be moved with the whole of it.
+        let job = Arc::new(job);
+        async move {
+            let report = self.run_shared(ctx, job).await?;
+            self.read(report).await
+        }
     }
 
     /// Like [`run`](Self::run), but leaves a result that is in the payload store there: for a
@@ -241,9 +258,17 @@ impl JobRunner {
         ctx: &DurableContext,
         job: JobSpec,
     ) -> Result<JobReport<CallbackResult>, RunError> {
+        self.run_shared(ctx, Arc::new(job)).await
+    }
+
+    async fn run_shared(
+        &self,
+        ctx: &DurableContext,
+        job: Arc<JobSpec>,
+    ) -> Result<JobReport<CallbackResult>, RunError> {
         self.check(&job)?;
         let label = operations::label(&job.name, None);
-        let unread = self.attempts(ctx, &Arc::new(job), &label, &()).await?;
+        let unread = self.attempts(ctx, &job, &label, &()).await?;
         Ok(unread.report)
     }
 
@@ -257,7 +282,9 @@ impl JobRunner {
         let text = match &report.result {
             CallbackResult::Inline(_) => Ok(None),
             CallbackResult::Reference(uri) => {
-                stored::read(self.store.as_deref(), uri).await.map(Some)
+                Box::pin(stored::read(self.setup.store.as_deref(), uri))
+                    .await
+                    .map(Some)
             }
         };
         report.read_as(text)
@@ -276,7 +303,7 @@ impl JobRunner {
     ) -> Result<Vec<(JobHandle, Result<CancelOutcome, BackendError>)>, BackendError> {
         let mut outcomes = Vec::new();
         let mut failed = None;
-        for enabled in self.enabled.values() {
+        for enabled in self.setup.enabled.values() {
             match enabled.backend.list(execution).await {
                 Ok(handles) => {
                     for handle in handles {
@@ -304,13 +331,14 @@ impl JobRunner {
     }
 
     pub(crate) fn choose(&self, job: &JobSpec) -> Result<&Enabled, RunError> {
-        let wanted = job.backend.as_deref().unwrap_or(&self.default);
-        self.enabled
+        let wanted = job.backend.as_deref().unwrap_or(&self.setup.default);
+        self.setup
+            .enabled
             .get(wanted)
             .ok_or_else(|| RunError::UnknownBackend {
                 job: job.name.clone(),
                 wanted: wanted.to_owned(),
-                enabled: self.enabled.keys().cloned().collect(),
+                enabled: self.setup.enabled.keys().cloned().collect(),
             })
     }
 }
@@ -334,6 +362,10 @@ fn decode<T: DeserializeOwned>(
         path,
         source,
     };
+    // Where in the result it went wrong is found out only when it did: keeping track of it takes as long again.
+    if let Ok(result) = serde_json::from_str(payload) {
+        return Ok(result);
+    }
     let mut reader = serde_json::Deserializer::from_str(payload);
     let result = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| unreadable(error.path().to_string(), error.into_inner()))?;

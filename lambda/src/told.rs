@@ -6,10 +6,10 @@
 //! So both are told at least once: again where an invocation was killed just then, or where what
 //! the handler does next is not durable and it suspends for something that it began before.
 
-use longhaul_core::{ExecutionId, JobFailure, JobHandle, JobName, JobTimes};
+use longhaul_core::{CallbackResult, ExecutionId, JobFailure, JobHandle, JobName, JobTimes};
 
 use crate::clock::Clock;
-use crate::durable::DurableContext;
+use crate::durable::{Completed, DurableContext};
 #[cfg(feature = "metrics")]
 use crate::metrics::{Ending, Metrics};
 
@@ -25,7 +25,7 @@ pub(crate) struct Which<'a> {
 /// How it ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum How<'a> {
-    Succeeded(&'a JobHandle, Option<JobTimes>),
+    Succeeded(&'a Completed<JobHandle>),
     Failed(&'a JobHandle, &'a JobFailure),
     /// It was not started. The step that tried has told the log why.
     NotStarted,
@@ -83,7 +83,7 @@ impl Teller {
         #[cfg(feature = "metrics")]
         if let Some(metrics) = &self.metrics {
             let ending = match how {
-                How::Succeeded(handle, times) => Ending::succeeded(handle, times),
+                How::Succeeded(completed) => Ending::succeeded(&completed.handle, times(completed)),
                 How::Failed(handle, failure) => Ending::failed(handle, failure),
                 How::NotStarted => Ending::not_started(),
             };
@@ -95,8 +95,10 @@ impl Teller {
 }
 
 fn log(which: Which<'_>, how: How<'_>) {
-    let (How::Succeeded(handle, _) | How::Failed(handle, _)) = how else {
-        return;
+    let handle = match how {
+        How::Succeeded(completed) => &completed.handle,
+        How::Failed(handle, _) => handle,
+        How::NotStarted => return,
     };
     let span = tracing::info_span!(
         "end",
@@ -107,7 +109,8 @@ fn log(which: Which<'_>, how: How<'_>) {
         %handle,
     );
     span.in_scope(|| match how {
-        How::Succeeded(handle, times) => {
+        How::Succeeded(completed) => {
+            let times = times(completed);
             let millis = |part: std::time::Duration| u64::try_from(part.as_millis()).ok();
             tracing::info!(
                 queue_ms = times
@@ -127,4 +130,9 @@ fn log(which: Which<'_>, how: How<'_>) {
         }
         How::NotStarted => {}
     });
+}
+
+/// When the job ran. Read only where it is told: a replay need not know.
+fn times(completed: &Completed<JobHandle>) -> Option<JobTimes> {
+    CallbackResult::split_times(&completed.payload).0
 }

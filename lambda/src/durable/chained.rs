@@ -3,7 +3,7 @@
 use sdk::OperationErrorKind;
 use sdk::serdes::{Serdes, SerdesContext};
 
-use super::{BoxError, DurableContext, DurableError, RawPayload, ReportedError, sdk};
+use super::{BoxError, DurableContext, DurableError, Raw, ReportedError, sdk};
 
 /// One function to invoke.
 pub(crate) struct Invoke {
@@ -47,7 +47,7 @@ pub(crate) async fn invoke_all(
             ctx.invoke::<String, Event>(function.target, function.event)
                 .name(function.name)
                 .payload_serdes(Written)
-                .serdes(RawPayload)
+                .serdes(Raw)
                 .spawn()
         })
         .collect();

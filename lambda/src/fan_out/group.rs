@@ -130,7 +130,7 @@ impl Group {
             return Ok(report);
         };
         let fits = serde_json::Value::from(text.as_str()).to_string().len() <= room;
-        let Some(store) = self.runner.store.as_deref() else {
+        let Some(store) = self.runner.setup.store.as_deref() else {
             if fits {
                 return Ok(report);
             }

@@ -43,7 +43,7 @@ impl JobRunner {
         execution: ExecutionId,
         report: &str,
     ) -> Result<StoredResult, PayloadError> {
-        let Some(store) = self.store.as_deref() else {
+        let Some(store) = self.setup.store.as_deref() else {
             return Err(PayloadError::new(
                 PayloadErrorKind::TooLarge,
                 format!(
@@ -99,7 +99,8 @@ impl JobRunner {
         let mut reads = JoinSet::new();
         for (index, result) in report.results() {
             if let CallbackResult::Reference(uri) = result {
-                let (store, uri, places) = (self.store.clone(), uri.clone(), Arc::clone(&places));
+                let (store, uri, places) =
+                    (self.setup.store.clone(), uri.clone(), Arc::clone(&places));
                 reads.spawn(async move {
                     let _place = places.acquire_owned().await;
                     (index, stored::read(store.as_deref(), &uri).await)

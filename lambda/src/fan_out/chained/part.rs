@@ -181,7 +181,7 @@ impl Answer {
             (None, Some(uri)) => uri,
             (None, None) => return Err("it has no report".to_owned()),
         };
-        let text = stored::read(runner.store.as_deref(), &uri).await;
+        let text = stored::read(runner.setup.store.as_deref(), &uri).await;
         let text = text.map_err(|error| error.full_message())?;
         let report = serde_json::from_str(&text).map_err(|error| full_message(&error))?;
         of_all(&report, jobs)?;
@@ -226,7 +226,7 @@ impl JobRunner {
         report: &str,
     ) -> Result<Option<PayloadUri>, ExecutionError> {
         let fits = report.len() + BESIDE <= MAX_EXECUTION_RESULT;
-        if fits && (report.len() <= RETURNED_REPORT || self.store.is_none()) {
+        if fits && (report.len() <= RETURNED_REPORT || self.setup.store.is_none()) {
             return Ok(None);
         }
         let execution = ExecutionId::from_arn(ctx.execution_arn());
