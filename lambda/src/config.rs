@@ -7,7 +7,7 @@
 //! | `LONGHAUL_HEARTBEAT` | how long a worker may be silent where its job does not say, as in `90s`; `0s` is for ever. Default: 30 s for `process`, 5 min for `ecs`, none for `batch`, whose jobs may wait in the queue for hours |
 //! | `LONGHAUL_PAYLOAD_STORE` | where inputs and results go that are too large to travel inline: `s3://bucket/prefix` or `file:///folder`, which the workers must be able to reach too. Without it, or with `none`, they are refused |
 //! | `LONGHAUL_METRICS` | the namespace under which jobs are counted and measured, in lines of CloudWatch's embedded metric format on standard output; needs the feature `metrics`. Without it, or with `none`, nothing is written |
-//! | `LONGHAUL_LOG` | what is logged: `info` by default; the syntax of `tracing_subscriber`'s `EnvFilter` |
+//! | `LONGHAUL_LOG` | what is logged: a level (`off`, `error`, `warn`, `info`, `debug`, `trace`), `info` by default, or levels by target: `longhaul_lambda=debug,warn` |
 //!
 //! and each enabled backend's own variables.
 

@@ -138,7 +138,8 @@
 //! second function, which turns what AWS tells by events into callback failures and cancellations.
 //! `payload` (default): inputs and results that are too large to travel inline go through the
 //! store that [`Config`] names. `s3`: that store may be on S3. `metrics`: jobs are counted and
-//! measured, as lines of CloudWatch's embedded metric format.
+//! measured, as lines of CloudWatch's embedded metric format. `no-trace`: for a function that is
+//! deployed, `TRACE` is not compiled into its release build; nothing of Longhaul's is at it.
 
 mod attempt;
 mod attempts;

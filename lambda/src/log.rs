@@ -2,17 +2,22 @@
 //! operations is not said again by a replay; warnings and errors always are.
 
 use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::Filter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::durable::replay_filter;
 
-/// Sets the log up once. `LONGHAUL_LOG` holds the filter (`info` by default), as in
-/// `longhaul_lambda=debug,warn`.
+/// A level, and levels by target: `longhaul_lambda=debug,warn`. `info` where nothing is said.
+///
+/// Read as [`Targets`], not as the `EnvFilter` that can filter by spans and their fields as well: that one brings a
+/// compiler of regular expressions into the functions.
+const FILTER: &str = "LONGHAUL_LOG";
+
+/// Sets the log up once.
 pub(crate) fn init() {
     set_up(holds_no_secret);
 }
@@ -24,7 +29,8 @@ pub(crate) fn init_without_requests() {
 }
 
 fn set_up(allowed: fn(&Metadata<'_>) -> bool) {
-    let filter = EnvFilter::try_from_env("LONGHAUL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let text = std::env::var_os(FILTER).unwrap_or_default();
+    let (filter, understood) = read_filter(&text.to_string_lossy());
     let grave = tracing_subscriber::fmt::layer()
         .json()
         .with_writer(std::io::stderr)
@@ -39,6 +45,25 @@ fn set_up(allowed: fn(&Metadata<'_>) -> bool) {
         .with(grave)
         .with(plain)
         .try_init();
+    if !understood {
+        tracing::warn!(
+            "{FILTER}={text:?} is not levels (off, error, warn, info, debug or trace) as in longhaul_lambda=debug,warn: using info"
+        );
+    }
+}
+
+/// The filter, and whether that is what `text` says.
+fn read_filter(text: &str) -> (Targets, bool) {
+    let info = || Targets::new().with_default(LevelFilter::INFO);
+    if text.trim().is_empty() {
+        return (info(), true);
+    }
+    // A word by itself would be a target, all of it: and so a misspelt level would be no log at all.
+    let has_level = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
+    match text.parse() {
+        Ok(filter) if text.split(',').map(str::trim).all(has_level) => (filter, true),
+        _ => (info(), false),
+    }
 }
 
 /// What somebody may have to act on: a replay says it again.
@@ -105,6 +130,27 @@ mod tests {
         });
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn the_filter_is_levels_by_target_and_info_where_it_is_not_understood() {
+        let (filter, understood) = read_filter("longhaul_lambda=debug,warn");
+        assert!(understood);
+        assert!(filter.would_enable("longhaul_lambda::attempt", &Level::DEBUG));
+        assert!(filter.would_enable("hyper", &Level::WARN));
+        assert!(!filter.would_enable("hyper", &Level::INFO));
+        for (text, expected) in [
+            ("", true),
+            (" ", true),
+            ("loud", false),
+            ("a=b=c", false),
+            ("warn,inof", false),
+        ] {
+            let (filter, understood) = read_filter(text);
+            assert_eq!(understood, expected, "{text:?}");
+            assert!(filter.would_enable("hyper", &Level::INFO), "{text:?}");
+            assert!(!filter.would_enable("hyper", &Level::DEBUG), "{text:?}");
+        }
     }
 
     #[test]

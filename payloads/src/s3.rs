@@ -9,6 +9,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use url::{Host, Url};
 
 use crate::error::failed;
+use crate::http::{Http, honours};
 
 /// The variables that name an endpoint, the first one first.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
@@ -27,6 +28,13 @@ pub(crate) fn connect(
             && name.starts_with("AWS_")
             && !value.is_empty()
         {
+            if let AmazonS3ConfigKey::Client(setting) = &key
+                && !honours(setting)
+            {
+                let message =
+                    format!("{tried}: {name} is set, and this store has no such setting: unset it");
+                return Err(PayloadError::new(PayloadErrorKind::InvalidUri, message));
+            }
             builder = builder.with_config(key, value);
         }
     }
@@ -37,6 +45,7 @@ pub(crate) fn connect(
     }
     builder
         .with_bucket_name(bucket)
+        .with_http_connector(Http)
         // Some ten seconds in all: a durable step is repeated anyway, and a worker delivers again.
         .with_retry(RetryConfig {
             max_retries: 4,

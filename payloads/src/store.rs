@@ -7,14 +7,36 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use longhaul_core::{PayloadError, PayloadErrorKind, PayloadKey, PayloadStore, PayloadUri};
 use object_store::path::Path as ObjectPath;
-use object_store::{GetOptions, ObjectStore, PutMode, PutOptions, PutPayload};
+use object_store::{GetOptions, GetResult, ObjectStore, PutMode, PutOptions, PutPayload};
 
 use crate::error::failed;
+
+/// What is asked of an object store. Its own trait can do much more, and a program would carry all of it: lists, copies,
+/// uploads in parts, and the XML that goes with them.
+#[async_trait]
+trait Objects: Send + Sync {
+    async fn get(&self, object: &ObjectPath) -> object_store::Result<GetResult>;
+
+    /// Writes, if nothing is there yet.
+    async fn create(&self, object: &ObjectPath, content: PutPayload) -> object_store::Result<()>;
+}
+
+#[async_trait]
+impl<S: ObjectStore> Objects for S {
+    async fn get(&self, object: &ObjectPath) -> object_store::Result<GetResult> {
+        self.get_opts(object, GetOptions::default()).await
+    }
+
+    async fn create(&self, object: &ObjectPath, content: PutPayload) -> object_store::Result<()> {
+        let options = PutOptions::from(PutMode::Create);
+        self.put_opts(object, content, options).await.map(drop)
+    }
+}
 
 /// Payloads as objects under a prefix.
 pub(crate) struct Payloads {
     base: String,
-    objects: Box<dyn ObjectStore>,
+    objects: Box<dyn Objects>,
     prefix: String,
     max_size: u64,
     /// The folder, when the objects are files.
@@ -71,7 +93,7 @@ impl Payloads {
         let object = self.object(uri.key())?;
         let found = self
             .objects
-            .get_opts(&object, GetOptions::default())
+            .get(&object)
             .await
             .map_err(|error| failed(tried, error.into()))?;
         // Before anything is read: what has another size is not it, however large it is.
@@ -100,9 +122,8 @@ impl Payloads {
         object: &ObjectPath,
         content: PutPayload,
     ) -> Result<bool, PayloadError> {
-        let options = PutOptions::from(PutMode::Create);
-        match self.objects.put_opts(object, content, options).await {
-            Ok(_) => Ok(true),
+        match self.objects.create(object, content).await {
+            Ok(()) => Ok(true),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
             Err(error) => Err(failed(tried, error.into())),
         }

@@ -225,6 +225,17 @@ async fn a_task_on_ecs_signs_with_the_credentials_of_its_role() {
 }
 
 #[tokio::test]
+async fn a_setting_that_would_not_hold_is_refused() {
+    let bucket = Bucket::start().await;
+    let mut environment = bucket.environment();
+    environment.insert("AWS_HTTP2_ONLY".to_owned(), "true".to_owned());
+    let open = StoreConfig::new(format!("s3://{BUCKET}/jobs")).with_environment(environment);
+    let error = open.open().unwrap_err();
+    assert_eq!(error.kind(), PayloadErrorKind::InvalidUri);
+    assert!(error.to_string().contains("AWS_HTTP2_ONLY"), "{error}");
+}
+
+#[tokio::test]
 async fn an_instance_signs_with_the_credentials_of_its_role() {
     let bucket = Bucket::start().await;
     let mut environment = bucket.environment();

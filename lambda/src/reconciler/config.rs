@@ -20,7 +20,7 @@ const LONGEST_GRACE: Duration = Duration::from_secs(120);
 /// | `LONGHAUL_BACKEND` | the backends, as the handler has them: `ecs`, `batch` or both, separated by commas. Required |
 /// | `LONGHAUL_FUNCTION` | the handler's ARN without a version. Executions of other functions are ignored; without it none is |
 /// | `LONGHAUL_RECONCILER_GRACE` | how long a word that may be under way is waited for, `0s` to `2m`; `30s` by default. The function's own timeout must be longer by a minute |
-/// | `LONGHAUL_LOG` | what is logged: `info` by default; the syntax of `tracing_subscriber`'s `EnvFilter` |
+/// | `LONGHAUL_LOG` | what is logged: a level (`off`, `error`, `warn`, `info`, `debug`, `trace`), `info` by default, or levels by target: `longhaul_lambda=debug,warn` |
 ///
 /// and each backend's own variables, with the handler's values.
 #[derive(Debug, Clone)]
