@@ -35,7 +35,10 @@ impl JobName {
     /// [`InvalidName`] when it breaks the rule above.
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
         let name = name.into();
-        if is_name(&name) {
+        let mut bytes = name.bytes();
+        let first_ok = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());
+        let rest_ok = bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        if first_ok && rest_ok && name.len() <= Self::MAX_LEN {
             Ok(Self(name))
         } else {
             Err(InvalidName { name })
@@ -46,9 +49,6 @@ impl JobName {
     /// `job` where nothing is left.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
-        if is_name(text) && !text.ends_with('-') {
-            return Self(text.to_owned());
-        }
         let mut name: String = text
             .chars()
             .map(|c| {
@@ -73,13 +73,6 @@ impl JobName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-fn is_name(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    let first_ok = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());
-    let rest_ok = bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    first_ok && rest_ok && text.len() <= JobName::MAX_LEN
 }
 
 impl fmt::Display for JobName {
