@@ -24,78 +24,100 @@ use tower_http::timeout::TimeoutBody;
 
 use crate::error::chain;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// From a request to the head of its answer, and from one piece of the answer to the next; the store's retries bound the whole.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// The URL of a proxy, and the connections that get along without one.
+const PROXY: [ClientConfigKey; 2] = [ClientConfigKey::ProxyUrl, ClientConfigKey::ProxyExcludes];
 
-/// The settings of object_store's own HTTP client that hold for this one.
-const HONOURED: [ClientConfigKey; 6] = [
-    ClientConfigKey::AllowHttp,
-    ClientConfigKey::ConnectTimeout,
-    ClientConfigKey::DefaultContentType,
-    ClientConfigKey::ProxyExcludes,
-    ClientConfigKey::ProxyUrl,
-    ClientConfigKey::ReadTimeout,
-];
-
-/// Whether this client does what the setting says.
+/// Whether this client, or the store itself, does what a setting of object_store's own client says.
 pub(crate) fn honours(key: &ClientConfigKey) -> bool {
-    HONOURED.contains(key)
+    use ClientConfigKey as Key;
+    PROXY.contains(key)
+        || matches!(
+            key,
+            Key::AllowHttp | Key::ConnectTimeout | Key::DefaultContentType | Key::ReadTimeout
+        )
 }
 
 /// Makes the clients of a store: that of the store itself and that of its credentials.
-#[derive(Debug)]
-pub(crate) struct Http;
+#[derive(Clone)]
+pub(crate) struct Http {
+    connect_timeout: Duration,
+    /// From a request to the head of its answer, and from one piece of the answer to the next; the store's retries bound the
+    /// whole.
+    read_timeout: Duration,
+    proxy: ProxyConfig,
+}
+
+impl fmt::Debug for Http {
+    /// Not the proxy: its URL may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
+}
+
+impl Http {
+    /// With these settings. What is wrong with one is told with the variable that it comes from.
+    pub(crate) fn new(setting: impl Fn(ClientConfigKey) -> Option<String>) -> Result<Self, String> {
+        let duration = |key: ClientConfigKey, default| match setting(key) {
+            Some(text) => humantime::parse_duration(&text).map_err(|error| told(&key, error)),
+            None => Ok(default),
+        };
+        let [url, excludes] = PROXY.map(&setting);
+        let proxy = match (url, excludes) {
+            (Some(url), excludes) => {
+                let proxy = ProxyConfig::all(url)
+                    .map_err(|error| told(&ClientConfigKey::ProxyUrl, error))?;
+                match excludes {
+                    Some(excludes) => proxy.no_proxy(excludes),
+                    None => proxy,
+                }
+            }
+            (None, Some(_)) => {
+                let problem = "it goes with AWS_PROXY_URL; beside HTTPS_PROXY there is NO_PROXY";
+                return Err(told(&ClientConfigKey::ProxyExcludes, problem));
+            }
+            (None, None) => ProxyConfig::from_env(),
+        };
+        Ok(Self {
+            connect_timeout: duration(ClientConfigKey::ConnectTimeout, Duration::from_secs(5))?,
+            read_timeout: duration(ClientConfigKey::ReadTimeout, Duration::from_secs(30))?,
+            proxy,
+        })
+    }
+}
+
+fn told(key: &ClientConfigKey, problem: impl fmt::Display) -> String {
+    format!("AWS_{}: {problem}", key.as_ref().to_uppercase())
+}
 
 impl HttpConnector for Http {
     /// Whether plain HTTP is allowed is the store's to say: it refuses its endpoint before it comes to this.
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let seconds = |key, default| match options.get_config_value(&key) {
-            Some(text) => humantime::parse_duration(&text).map_err(|error| invalid(&key, error)),
-            None => Ok(default),
-        };
-        let mut proxy = ProxyConfig::from_env();
-        if let Some(url) = options.get_config_value(&ClientConfigKey::ProxyUrl) {
-            proxy = ProxyConfig::all(url)
-                .map_err(|error| invalid(&ClientConfigKey::ProxyUrl, error))?;
-        }
-        if let Some(excludes) = options.get_config_value(&ClientConfigKey::ProxyExcludes) {
-            proxy = proxy.no_proxy(excludes);
+        let mut http = self.clone();
+        // Less for the credentials than for the store: most machines have no service of metadata.
+        if let Some(text) = options.get_config_value(&ClientConfigKey::ConnectTimeout)
+            && let Ok(timeout) = humantime::parse_duration(&text)
+        {
+            http.connect_timeout = timeout;
         }
         Ok(HttpClient::new(Client {
-            connect_timeout: seconds(ClientConfigKey::ConnectTimeout, CONNECT_TIMEOUT)?,
-            read_timeout: seconds(ClientConfigKey::ReadTimeout, READ_TIMEOUT)?,
-            proxy,
+            http,
             plain: OnceLock::new(),
             encrypted: OnceLock::new(),
         }))
     }
 }
 
-fn invalid(
-    key: &ClientConfigKey,
-    error: impl Error + Send + Sync + 'static,
-) -> object_store::Error {
-    object_store::Error::Generic {
-        store: "S3",
-        source: format!("AWS_{}: {error}", key.as_ref().to_uppercase()).into(),
-    }
-}
-
 /// One pool of connections for each kind, made at the first request of the kind: to make TLS ready is to read all the
 /// authorities that the system trusts, and a store on loopback needs none of them.
 struct Client {
-    connect_timeout: Duration,
-    read_timeout: Duration,
-    proxy: ProxyConfig,
+    http: Http,
     plain: OnceLock<Connector>,
     encrypted: OnceLock<Connector>,
 }
 
 impl fmt::Debug for Client {
-    /// Not the proxy: its URL may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").finish_non_exhaustive()
+        self.http.fmt(f)
     }
 }
 
@@ -104,13 +126,13 @@ impl Client {
     fn connector(&self, request: &HttpRequest) -> &Connector {
         let builder = || {
             let settings = HttpConnectorSettings::builder()
-                .connect_timeout(self.connect_timeout)
-                .read_timeout(self.read_timeout)
+                .connect_timeout(self.http.connect_timeout)
+                .read_timeout(self.http.read_timeout)
                 .build();
             ConnectorBuilder::default()
                 .connector_settings(settings)
                 .sleep_impl(TokioSleep::new())
-                .proxy_config(self.proxy.clone())
+                .proxy_config(self.http.proxy.clone())
         };
         if request.uri().scheme() == Some(&http::uri::Scheme::HTTP) {
             self.plain.get_or_init(|| builder().build_http())
@@ -138,7 +160,7 @@ impl HttpService for Client {
         // What fails here is the connection, while the content is read.
         let interrupted = |error| HttpError::new_boxed(HttpErrorKind::Interrupted, error);
         Ok(answer.map(|body| {
-            let body = TimeoutBody::new(self.read_timeout, body);
+            let body = TimeoutBody::new(self.http.read_timeout, body);
             HttpResponseBody::new(body.map_err(interrupted))
         }))
     }
@@ -179,13 +201,17 @@ mod tests {
 
     use super::*;
 
+    fn http(options: &ClientOptions) -> Result<Http, String> {
+        Http::new(|key| options.get_config_value(&key))
+    }
+
     async fn get(url: String) -> Result<HttpResponse, HttpError> {
         get_with(ClientOptions::new(), url).await
     }
 
     async fn get_with(options: ClientOptions, url: String) -> Result<HttpResponse, HttpError> {
         let request = http::Request::get(url).body(HttpRequestBody::empty());
-        let client = Http.connect(&options).unwrap();
+        let client = http(&options).unwrap().connect(&options).unwrap();
         client.execute(request.unwrap()).await
     }
 
@@ -254,17 +280,52 @@ mod tests {
         assert_eq!(content.unwrap_err().kind(), HttpErrorKind::Interrupted);
     }
 
+    #[tokio::test]
+    async fn what_is_excluded_goes_past_the_proxy() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let options =
+            ClientOptions::new().with_proxy_url(format!("http://{}", proxy.local_addr().unwrap()));
+        let hang_up = async { drop(heard(&proxy).await) };
+        let (answer, ()) = tokio::join!(get_with(options.clone(), url.clone()), hang_up);
+        assert!(answer.is_err(), "the proxy hung up");
+
+        let options = options.with_proxy_excludes("127.0.0.1");
+        let hang_up = async { drop(heard(&listener).await) };
+        let (answer, ()) = tokio::join!(get_with(options, url), hang_up);
+        assert!(answer.is_err(), "the server hung up");
+    }
+
     #[test]
     fn a_setting_that_is_not_understood_is_named_and_a_proxys_password_is_not_shown() {
-        let options = ClientOptions::new().with_config(ClientConfigKey::ReadTimeout, "soon");
-        let error = Http.connect(&options).unwrap_err();
-        assert!(error.to_string().contains("AWS_READ_TIMEOUT"), "{error}");
+        let options = ClientOptions::new();
+        for (key, value, name) in [
+            (ClientConfigKey::ReadTimeout, "soon", "AWS_READ_TIMEOUT"),
+            (
+                ClientConfigKey::ConnectTimeout,
+                "-1s",
+                "AWS_CONNECT_TIMEOUT",
+            ),
+            (
+                ClientConfigKey::ProxyExcludes,
+                "127.0.0.1",
+                "AWS_PROXY_EXCLUDES",
+            ),
+            (
+                ClientConfigKey::ProxyUrl,
+                "http://user:hush@exa mple",
+                "AWS_PROXY_URL",
+            ),
+        ] {
+            let problem = http(&options.clone().with_config(key, value)).unwrap_err();
+            assert!(problem.contains(name), "{problem}");
+            assert!(!problem.contains("hush"), "{problem}");
+        }
 
-        let options = ClientOptions::new().with_proxy_url("http://user:hush@127.0.0.1:1");
-        let client = Http.connect(&options).unwrap();
-        assert!(!format!("{client:?}").contains("hush"));
-        let options = ClientOptions::new().with_proxy_url("http://user:hush@exa mple");
-        let error = Http.connect(&options).unwrap_err();
-        assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+        let options = options.with_proxy_url("http://user:hush@127.0.0.1:1");
+        let http = http(&options).unwrap();
+        let client = http.connect(&options).unwrap();
+        assert!(!format!("{http:?} {client:?}").contains("hush"));
     }
 }

@@ -57,8 +57,8 @@
 //! One without TLS is refused, unless it is on this machine or `AWS_ALLOW_HTTP` is `true`. More
 //! settings, such as `AWS_SERVER_SIDE_ENCRYPTION` and `AWS_SSE_KMS_KEY_ID`, are those of
 //! `object_store::aws::AmazonS3ConfigKey`. Of those of its HTTP client there are `AWS_CONNECT_TIMEOUT` (`5s` by
-//! default), `AWS_READ_TIMEOUT` (`30s`), `AWS_PROXY_URL` (else `HTTPS_PROXY` and `HTTP_PROXY`) and
-//! `AWS_PROXY_EXCLUDES` (else `NO_PROXY`); another one is refused.
+//! default), `AWS_READ_TIMEOUT` (`30s`), `AWS_PROXY_URL` with `AWS_PROXY_EXCLUDES` (else
+//! `HTTPS_PROXY` and `HTTP_PROXY` with `NO_PROXY`); another one is refused.
 //!
 //! # Folders
 //!

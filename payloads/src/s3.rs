@@ -31,9 +31,9 @@ pub(crate) fn connect(
             if let AmazonS3ConfigKey::Client(setting) = &key
                 && !honours(setting)
             {
-                let message =
-                    format!("{tried}: {name} is set, and this store has no such setting: unset it");
-                return Err(PayloadError::new(PayloadErrorKind::InvalidUri, message));
+                let problem =
+                    format!("{name} is set, and this store has no such setting: unset it");
+                return Err(misconfigured(tried, &problem));
             }
             builder = builder.with_config(key, value);
         }
@@ -43,9 +43,11 @@ pub(crate) fn connect(
     {
         builder = builder.with_allow_http(true);
     }
+    let http = Http::new(|setting| builder.get_config_value(&AmazonS3ConfigKey::Client(setting)))
+        .map_err(|problem| misconfigured(tried, &problem))?;
     builder
         .with_bucket_name(bucket)
-        .with_http_connector(Http)
+        .with_http_connector(http)
         // Some ten seconds in all: a durable step is repeated anyway, and a worker delivers again.
         .with_retry(RetryConfig {
             max_retries: 4,
@@ -54,6 +56,10 @@ pub(crate) fn connect(
         })
         .build()
         .map_err(|error| failed(tried, error.into()))
+}
+
+fn misconfigured(tried: &str, problem: &str) -> PayloadError {
+    PayloadError::new(PayloadErrorKind::InvalidUri, format!("{tried}: {problem}"))
 }
 
 fn endpoint(environment: &BTreeMap<String, String>) -> Option<(&'static str, &str)> {
@@ -71,8 +77,8 @@ fn plain_http(
     environment: &BTreeMap<String, String>,
 ) -> Result<bool, PayloadError> {
     let refused = |problem: String| {
-        let message = format!("{tried}: {name} is {endpoint:?}: {problem}");
-        Err(PayloadError::new(PayloadErrorKind::InvalidUri, message))
+        let problem = format!("{name} is {endpoint:?}: {problem}");
+        Err(misconfigured(tried, &problem))
     };
     let url = match Url::parse(endpoint) {
         Ok(url) => url,

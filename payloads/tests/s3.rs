@@ -227,12 +227,14 @@ async fn a_task_on_ecs_signs_with_the_credentials_of_its_role() {
 #[tokio::test]
 async fn a_setting_that_would_not_hold_is_refused() {
     let bucket = Bucket::start().await;
-    let mut environment = bucket.environment();
-    environment.insert("AWS_HTTP2_ONLY".to_owned(), "true".to_owned());
-    let open = StoreConfig::new(format!("s3://{BUCKET}/jobs")).with_environment(environment);
-    let error = open.open().unwrap_err();
-    assert_eq!(error.kind(), PayloadErrorKind::InvalidUri);
-    assert!(error.to_string().contains("AWS_HTTP2_ONLY"), "{error}");
+    for (name, value) in [("AWS_HTTP2_ONLY", "true"), ("AWS_READ_TIMEOUT", "soon")] {
+        let mut environment = bucket.environment();
+        environment.insert(name.to_owned(), value.to_owned());
+        let store = StoreConfig::new(format!("s3://{BUCKET}/jobs")).with_environment(environment);
+        let error = store.open().unwrap_err();
+        assert_eq!(error.kind(), PayloadErrorKind::InvalidUri);
+        assert!(error.to_string().contains(name), "{error}");
+    }
 }
 
 #[tokio::test]
