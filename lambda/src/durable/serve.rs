@@ -7,12 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use lambda_runtime::{LambdaEvent, service_fn};
 pub use sdk::InvocationPayload;
-use sdk::Options;
+use sdk::{Options, TypedError};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::news::{News, Watch};
-use super::{BoxError, DurableContext, Duration, Future, Serialize, TypedError, sdk};
+use super::{BoxError, DurableContext, Duration, Future, Serialize, sdk};
 
 /// How long a checkpoint waits for others to be sent with it: with a thousand jobs, a call for each
 /// job instead of five (measured with SDK 0.1.0). Creating a callback and suspending do not wait.
