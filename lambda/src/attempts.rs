@@ -91,7 +91,7 @@ impl JobRunner {
                 source,
             };
             let at = (label, number);
-            // Boxed, as the wait is: see `Attempt::explain_and_cancel`.
+            // Boxed, as the wait is: see `Attempt::run`.
             let time =
                 Box::pin(deadline.has_time(ctx, at, failed.handle(), delay, &self.setup.clock));
             if !time.await.map_err(durable_error)? {

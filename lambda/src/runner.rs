@@ -362,7 +362,7 @@ fn decode<T: DeserializeOwned>(
         path,
         source,
     };
-    // Where in the result it went wrong is found out only when it did: keeping track of it takes as long again.
+    // Where in the result it went wrong is found out only when it did: every replay would pay for keeping track of it.
     if let Ok(result) = serde_json::from_str(payload) {
         return Ok(result);
     }
