@@ -1,6 +1,7 @@
 //! Who is who: the token of an attempt, the key of a start, the id of an execution.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,9 +10,9 @@ use sha2::{Digest, Sha256};
 /// attempt. A secret: `Debug` shows nothing of it, and there is no `Display` and no `Serialize`.
 ///
 /// 1 to 1,024 characters of printable ASCII without spaces (the service's model: `CallbackId`,
-/// base64).
+/// base64). Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct CallbackToken(String);
+pub struct CallbackToken(Arc<str>);
 
 /// A callback token that cannot be one. Holds nothing of the rejected text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +41,7 @@ impl CallbackToken {
     /// # Errors
     ///
     /// [`InvalidToken`] when it is empty, too long, or not printable ASCII.
-    pub fn new(id: impl Into<String>) -> Result<Self, InvalidToken> {
+    pub fn new(id: impl Into<Arc<str>>) -> Result<Self, InvalidToken> {
         let id = id.into();
         check(&id)?;
         Ok(Self(id))

@@ -15,6 +15,13 @@ use crate::operations;
 use crate::runner::{JobReport, JobRunner, payload_error};
 use crate::told::{How, Which};
 
+/// A job that succeeded.
+pub(crate) struct Succeeded {
+    /// How many attempts were made, from 1.
+    pub(crate) attempts: u32,
+    pub(crate) completed: Completed<JobHandle>,
+}
+
 /// A job that succeeded, its result unread.
 pub(crate) struct Unread {
     pub(crate) report: JobReport<CallbackResult>,
@@ -23,7 +30,7 @@ pub(crate) struct Unread {
 }
 
 impl JobRunner {
-    /// Runs a job that was [checked](Self::check). `label` is what it is called in the names of
+    /// Runs a job that is valid. `label` is what it is called in the names of
     /// its operations.
     pub(crate) async fn attempts(
         &self,
@@ -31,17 +38,17 @@ impl JobRunner {
         job: &Arc<JobSpec>,
         label: &str,
         together: &dyn Together,
-    ) -> Result<Unread, RunError> {
-        let enabled = self.choose(job)?;
+    ) -> Result<Succeeded, RunError> {
+        let enabled = self.setup.choose(job)?;
         // Attempts differ in their memory alone. What one had follows from the failures before it,
         // which are recorded.
-        let mut spec = Arc::clone(job);
+        let mut changed = None;
         let mut number = 1;
         let mut deadline = Deadline::new(job.deadline);
         loop {
             let one = Attempt {
                 ctx,
-                spec: &spec,
+                spec: changed.as_ref().unwrap_or(job),
                 label,
                 runner: self,
                 backend: &enabled.backend,
@@ -61,12 +68,16 @@ impl JobRunner {
             let (failed, again, told) = match ended {
                 Ended::Succeeded(completed) => {
                     tell(How::Succeeded(&completed));
-                    return unread(&job.name, ctx.execution_arn(), number, completed);
+                    return Ok(Succeeded {
+                        attempts: number,
+                        completed,
+                    });
                 }
                 Ended::Failed(handle, failure) => {
                     let told = tell(How::Failed(&handle, &failure));
-                    let more = more_memory(&mut spec, &failure);
-                    let again = more || job.retry.retries(&failure);
+                    let more = more_memory(changed.as_ref().unwrap_or(job), &failure);
+                    let again = more.is_some() || job.retry.retries(&failure);
+                    changed = more.or(changed);
                     (Failed::Job(handle, failure), again, told)
                 }
                 Ended::NotStarted {
@@ -163,52 +174,47 @@ impl Failed {
     }
 }
 
-/// Gives the next attempt more memory where the last one ran out of it and may have more.
-fn more_memory(spec: &mut Arc<JobSpec>, failure: &JobFailure) -> bool {
+/// The job with more memory for its next attempt, where the last one ran out of it and may have more.
+fn more_memory(spec: &Arc<JobSpec>, failure: &JobFailure) -> Option<Arc<JobSpec>> {
     if failure.class != FailureClass::OutOfMemory {
-        return false;
+        return None;
     }
-    let policy = spec.retry.more_memory.as_ref();
-    let next = policy.zip(spec.resources.memory_mib);
-    let next = next.and_then(|(more, mib)| more.after(mib));
-    if next.is_some() {
-        Arc::make_mut(spec).resources.memory_mib = next;
-    }
-    next.is_some()
+    let policy = spec.retry.more_memory.as_ref()?;
+    let next = policy.after(spec.resources.memory_mib?)?;
+    let mut spec = Arc::clone(spec);
+    Arc::make_mut(&mut spec).resources.memory_mib = Some(next);
+    Some(spec)
 }
 
-/// The report of an attempt that succeeded.
-pub(crate) fn unread(
-    job: &JobName,
-    arn: &str,
-    attempts: u32,
-    completed: Completed<JobHandle>,
-) -> Result<Unread, RunError> {
-    let Completed {
-        handle,
-        token,
-        payload,
-    } = completed;
-    let (times, text) = CallbackResult::split_times(&payload);
-    let result = if CallbackResult::is_reference(text) {
-        let execution = ExecutionId::from_arn(arn);
-        match payload::decode_result(&execution, &token.start_key(), text) {
-            Ok(result) => result,
-            Err(error) => return Err(payload_error(job, handle, error)),
-        }
-    } else if text.len() == payload.len() {
-        CallbackResult::Inline(payload)
-    } else {
-        CallbackResult::Inline(text.to_owned())
-    };
-    Ok(Unread {
-        report: JobReport {
-            result,
-            job: job.clone(),
+impl Succeeded {
+    /// The report on the job of this name, which ran for the execution `arn`.
+    pub(crate) fn unread(self, job: JobName, arn: &str) -> Result<Unread, RunError> {
+        let Completed {
             handle,
-            attempts,
-            times,
-        },
-        token,
-    })
+            token,
+            payload,
+        } = self.completed;
+        let (times, text) = CallbackResult::split_times(&payload);
+        let result = if CallbackResult::is_reference(text) {
+            let execution = ExecutionId::from_arn(arn);
+            match payload::decode_result(&execution, &token.start_key(), text) {
+                Ok(result) => result,
+                Err(error) => return Err(payload_error(&job, handle, error)),
+            }
+        } else if text.len() == payload.len() {
+            CallbackResult::Inline(payload)
+        } else {
+            CallbackResult::Inline(text.to_owned())
+        };
+        Ok(Unread {
+            report: JobReport {
+                result,
+                job,
+                handle,
+                attempts: self.attempts,
+                times,
+            },
+            token,
+        })
+    }
 }

@@ -9,7 +9,6 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_durable_execution_sdk as sdk;
@@ -22,6 +21,7 @@ use serde::de::DeserializeOwned;
 pub use sdk::{BoxError, DurableContext};
 
 pub(crate) mod chained;
+mod envelope;
 pub(crate) mod fan_out;
 mod news;
 pub(crate) mod serve;
@@ -210,10 +210,9 @@ where
         ))
     })?;
 
-    let token = Arc::new(token);
-    let given = Arc::clone(&token);
+    let given = token.clone();
     let handle = match step(ctx, options.submit_name, move |attempt| {
-        submit(Arc::unwrap_or_clone(given), attempt)
+        submit(given, attempt)
     })
     .await
     .map_err(CallbackError::Durable)?
@@ -232,7 +231,7 @@ where
     match callback.result().await {
         Ok(payload) => Ok(Completed {
             handle,
-            token: Arc::unwrap_or_clone(token),
+            token,
             payload,
         }),
         Err(error) => Err(classify(handle, error)),

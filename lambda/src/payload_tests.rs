@@ -104,8 +104,12 @@ fn receive(
     runner: &JobRunner,
     completed: crate::durable::Completed<JobHandle>,
 ) -> Result<Value, RunError> {
-    let name = spec().name;
-    let report = crate::attempts::unread(&name, "arn", 1, completed)?.report;
+    let attempts = 1;
+    let succeeded = crate::attempts::Succeeded {
+        attempts,
+        completed,
+    };
+    let report = succeeded.unread(spec().name, "arn")?.report;
     Ok(runtime.block_on(runner.read(report))?.result)
 }
 

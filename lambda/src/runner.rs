@@ -266,10 +266,12 @@ impl JobRunner {
         ctx: &DurableContext,
         job: Arc<JobSpec>,
     ) -> Result<JobReport<CallbackResult>, RunError> {
-        self.check(&job)?;
+        valid(&job)?;
         let label = operations::label(&job.name, None);
-        let unread = self.attempts(ctx, &job, &label, &()).await?;
-        Ok(unread.report)
+        let succeeded = self.attempts(ctx, &job, &label, &()).await?;
+        // Most often nobody else holds the spec any more, and its name need not be copied.
+        let name = Arc::try_unwrap(job).map_or_else(|job| job.name.clone(), |job| job.name);
+        Ok(succeeded.unread(name, ctx.execution_arn())?.report)
     }
 
     /// Reads what [`run_unread`](Self::run_unread) left unread. A result in the payload store is
@@ -323,22 +325,28 @@ impl JobRunner {
 
     /// Whether the job can run here at all.
     pub(crate) fn check(&self, job: &JobSpec) -> Result<(), RunError> {
-        self.choose(job)?;
-        job.validate().map_err(|source| RunError::InvalidJob {
-            job: job.name.clone(),
-            source,
-        })
+        valid(job)?;
+        self.setup.choose(job).map(drop)
     }
+}
 
+fn valid(job: &JobSpec) -> Result<(), RunError> {
+    job.validate().map_err(|source| RunError::InvalidJob {
+        job: job.name.clone(),
+        source,
+    })
+}
+
+impl Setup {
+    /// The backend that the job is to run on.
     pub(crate) fn choose(&self, job: &JobSpec) -> Result<&Enabled, RunError> {
-        let wanted = job.backend.as_deref().unwrap_or(&self.setup.default);
-        self.setup
-            .enabled
+        let wanted = job.backend.as_deref().unwrap_or(&self.default);
+        self.enabled
             .get(wanted)
             .ok_or_else(|| RunError::UnknownBackend {
                 job: job.name.clone(),
                 wanted: wanted.to_owned(),
-                enabled: self.setup.enabled.keys().cloned().collect(),
+                enabled: self.enabled.keys().cloned().collect(),
             })
     }
 }

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lambda_runtime::{LambdaEvent, service_fn};
-pub use sdk::InvocationPayload;
 use sdk::{Options, TypedError};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+pub use super::envelope::InvocationPayload;
 use super::news::{News, Watch};
 use super::{BoxError, DurableContext, Duration, Future, Serialize, sdk};
 
@@ -38,7 +38,7 @@ const LAST_CALL: Duration = Duration::from_secs(5);
 /// [news](super::news) is run again.
 ///
 /// The event goes to the SDK as it was read, once: it holds the whole history, so that a copy of it
-/// costs the more the more jobs have ended.
+/// costs the more the more jobs have ended. What of it is read says [`InvocationPayload`].
 pub(crate) fn service<F, Fut, O>(
     handler: F,
     client: aws_sdk_lambda::Client,
@@ -92,7 +92,7 @@ where
                 context: &context,
             };
             loop {
-                let answer = inner(LambdaEvent::new(next, context.clone())).await?;
+                let answer = inner(LambdaEvent::new(next.into(), context.clone())).await?;
                 let answer = serde_json::to_value(answer)?;
                 match invocation.again(&answer)? {
                     Some(event) => next = serde_json::from_value(event)?,

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use longhaul_core::{
-    CallbackResult, ExecutionId, JobSpec, PayloadError, PayloadErrorKind, PayloadKey, PayloadKind,
+    CallbackResult, ExecutionId, JobName, JobSpec, PayloadError, PayloadErrorKind, PayloadKey,
+    PayloadKind,
 };
 
 use super::outcome::{Ended, GroupOutcome, How};
 use super::plan::Plan;
 use super::tally::{Member, Tally};
-use crate::attempts::Unread;
+use crate::attempts::{Succeeded, Unread};
 use crate::durable::fan_out::Part;
 use crate::durable::{BoxError, DurableContext};
 use crate::error::RunError;
@@ -101,11 +102,14 @@ impl Group {
             index,
         };
         let ended = match self.runner.attempts(ctx, job, &label, &member).await {
-            Ok(unread) => self.keep(ctx, unread, room).await.map(|report| Ended {
-                index,
-                job: job.name.clone(),
-                how: How::succeeded(&report),
-            }),
+            Ok(succeeded) => self
+                .keep(ctx, job.name.clone(), succeeded, room)
+                .await
+                .map(|report| Ended {
+                    index,
+                    how: How::succeeded(&report),
+                    job: report.job,
+                }),
             Err(error) => Err(error),
         };
         match ended {
@@ -122,10 +126,11 @@ impl Group {
     async fn keep(
         &self,
         ctx: &DurableContext,
-        unread: Unread,
+        job: JobName,
+        succeeded: Succeeded,
         room: usize,
     ) -> Result<JobReport<CallbackResult>, RunError> {
-        let Unread { mut report, token } = unread;
+        let Unread { mut report, token } = succeeded.unread(job, ctx.execution_arn())?;
         let CallbackResult::Inline(text) = &report.result else {
             return Ok(report);
         };

@@ -42,7 +42,7 @@ impl JobRunner {
         let execution = ExecutionId::from_arn(ctx.execution_arn());
         let mut backends = BTreeMap::new();
         for job in jobs {
-            if let Ok(enabled) = self.choose(job) {
+            if let Ok(enabled) = self.setup.choose(job) {
                 let name = enabled.backend.name().to_owned();
                 backends.insert(name, Arc::clone(&enabled.backend));
             }
