@@ -16,8 +16,10 @@ use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::sdk;
 
-/// The members of an operation that the SDK does not look at.
-const UNUSED: [&str; 3] = ["StartTimestamp", "EndTimestamp", "ParentId"];
+/// Whether the SDK does not look at this member of an operation.
+fn is_unused(key: &str) -> bool {
+    matches!(key, "StartTimestamp" | "EndTimestamp" | "ParentId")
+}
 
 /// The event of one invocation, as the durable service sends it. `lambda_runtime` reads it and
 /// the service function takes it; nobody else looks into it.
@@ -70,7 +72,7 @@ impl Place {
     }
 
     fn passes_over(self, key: &str) -> bool {
-        self == Self::Operation && UNUSED.contains(&key)
+        self == Self::Operation && is_unused(key)
     }
 }
 
@@ -359,7 +361,7 @@ mod tests {
             let operations = lean.pointer_mut("/InitialExecutionState/Operations");
             for operation in operations.and_then(Value::as_array_mut).into_iter().flatten() {
                 if let Some(members) = operation.as_object_mut() {
-                    members.retain(|key, _| !UNUSED.contains(&key.as_str()));
+                    members.retain(|key, _| !is_unused(key));
                 }
             }
             let text = event.to_string();

@@ -7,7 +7,7 @@
 //! answers are watched, and a handler that suspends with news unused is run again at once, with
 //! the newest state, in the same invocation.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_lambda::config::interceptors::{
@@ -23,10 +23,10 @@ use serde_json::{Value, json};
 
 use super::BoxError;
 
-/// The news of executions that are being handled, by ARN. Watches the calls of the client that the
+/// The news of executions that are being handled, by ARN: most often of one. Watches the calls of the client that the
 /// SDK is given.
 #[derive(Debug, Default)]
-pub(super) struct News(Mutex<HashMap<String, Latest>>);
+pub(super) struct News(Mutex<BTreeMap<String, Latest>>);
 
 /// What the last checkpoint of an execution was answered.
 #[derive(Debug, Default)]

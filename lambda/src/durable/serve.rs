@@ -1,6 +1,5 @@
 //! Serving a durable handler over the Lambda Runtime API.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -56,21 +55,20 @@ where
         .checkpoint_batching(true)
         .checkpoint_delay(TOGETHER)
         .build()?;
-    let runs = Arc::new(Runs::default());
     let handler = Arc::new(handler);
-    let (noted, told) = (Arc::clone(&runs), Arc::clone(&news));
+    let told = Arc::clone(&news);
     let inner = Arc::new(sdk::wrap(
         move |input: Box<RawValue>, ctx: DurableContext| {
             let handler = Arc::clone(&handler);
-            let runs = Arc::clone(&noted);
+            // The SDK calls it in the task of the invocation.
+            let run = RUN.try_with(Arc::clone).unwrap_or_default();
             told.begin(ctx.execution_arn());
-            let request_id = ctx.lambda_context().request_id.clone();
             let event = serde_json::from_str(input.get());
-            runs.begin(&request_id, ctx.execution_arn(), input);
+            run.begin(ctx.execution_arn(), input);
             async move {
                 handler(event?, ctx).await.map_err(|error| {
                     let typed = TypedError::with_type(&error.error_type, error.message.clone());
-                    runs.fail(&request_id, error);
+                    run.lock().failure = Some(error);
                     BoxError::from(typed)
                 })
             }
@@ -79,7 +77,6 @@ where
     ));
     Ok(move |event: LambdaEvent<InvocationPayload>| -> Answer {
         let inner = Arc::clone(&inner);
-        let runs = Arc::clone(&runs);
         let news = Arc::clone(&news);
         Box::pin(async move {
             let LambdaEvent {
@@ -88,11 +85,12 @@ where
             } = event;
             let invocation = Invocation {
                 news: &news,
-                runs: &runs,
-                context: &context,
+                run: Arc::default(),
+                deadline: context.deadline,
             };
             loop {
-                let answer = inner(LambdaEvent::new(next.into(), context.clone())).await?;
+                let answer = inner(LambdaEvent::new(next.into(), context.clone()));
+                let answer = RUN.scope(Arc::clone(&invocation.run), answer).await?;
                 let answer = serde_json::to_value(answer)?;
                 match invocation.again(&answer)? {
                     Some(event) => next = serde_json::from_value(event)?,
@@ -103,11 +101,12 @@ where
     })
 }
 
-/// One invocation. What was kept of it goes with it, however it ends.
+/// One invocation.
 struct Invocation<'a> {
     news: &'a News,
-    runs: &'a Runs,
-    context: &'a lambda_runtime::Context,
+    run: Arc<Run>,
+    /// When it ends, in milliseconds since the epoch; 0 where nobody says.
+    deadline: u64,
 }
 
 impl Invocation<'_> {
@@ -118,14 +117,14 @@ impl Invocation<'_> {
     /// When there is something and no time: a failed invocation is followed by another one, a
     /// suspended one with nothing to tell is not.
     fn again(&self, answer: &Value) -> Result<Option<Value>, BoxError> {
-        if answer.get("Status") != Some(&json!("PENDING")) {
+        if !is(answer, "PENDING") {
             return Ok(None);
         }
-        let again = self
-            .runs
-            .lock()
-            .get(&self.context.request_id)
-            .and_then(|run| self.news.again(&run.arn, run.input.get()));
+        let again = {
+            let known = self.run.lock();
+            let input = known.input.as_deref();
+            input.and_then(|input| self.news.again(&known.arn, input.get()))
+        };
         if again.is_some() && self.is_nearly_over() {
             return Err("the invocation's time is nearly over and jobs have ended: it is to be followed by another".into());
         }
@@ -133,17 +132,16 @@ impl Invocation<'_> {
     }
 
     fn is_nearly_over(&self) -> bool {
-        let deadline = UNIX_EPOCH.checked_add(Duration::from_millis(self.context.deadline));
+        let deadline = UNIX_EPOCH.checked_add(Duration::from_millis(self.deadline));
         // Without a deadline, as in a test, there is time.
-        self.context.deadline != 0
+        self.deadline != 0
             && deadline.is_none_or(|deadline| SystemTime::now() + LAST_CALL > deadline)
     }
 
     /// The answer, with the error just as the handler gave it.
     fn answer(&self, mut answer: Value) -> Value {
-        let failure = self.runs.failure(&self.context.request_id);
-        if let Some(failure) = failure
-            && answer.get("Status") == Some(&json!("FAILED"))
+        if is(&answer, "FAILED")
+            && let Some(failure) = self.run.lock().failure.take()
         {
             let mut error = json!({
                 "ErrorType": failure.error_type,
@@ -158,55 +156,48 @@ impl Invocation<'_> {
     }
 }
 
+/// Whether the answer has this status.
+fn is(answer: &Value, status: &str) -> bool {
+    answer.get("Status").and_then(Value::as_str) == Some(status)
+}
+
 impl Drop for Invocation<'_> {
     fn drop(&mut self) {
-        if let Some(run) = self.runs.take(&self.context.request_id) {
-            self.news.end(&run.arn);
-        }
+        self.news.end(&self.run.lock().arn);
     }
 }
 
 /// The answer to one invocation.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Value, lambda_runtime::Error>> + Send>>;
 
-/// The handlers of invocations in flight, by request id.
-#[derive(Debug, Default)]
-struct Runs(Mutex<HashMap<String, Run>>);
+tokio::task_local! {
+    /// The handler of the invocation that a task is about.
+    static RUN: Arc<Run>;
+}
 
-/// What is known of one.
-#[derive(Debug)]
-struct Run {
+/// A handler that runs, or has run.
+#[derive(Debug, Default)]
+struct Run(Mutex<Known>);
+
+/// What is known of it.
+#[derive(Debug, Default)]
+struct Known {
     arn: String,
-    /// The execution's input, to run the handler again with.
-    input: Box<RawValue>,
+    /// The execution's input, to run the handler again with. `None` until it began.
+    input: Option<Box<RawValue>>,
     failure: Option<ExecutionError>,
 }
 
-impl Runs {
-    fn begin(&self, request_id: &str, arn: &str, input: Box<RawValue>) {
-        let run = Run {
+impl Run {
+    fn begin(&self, arn: &str, input: Box<RawValue>) {
+        *self.lock() = Known {
             arn: arn.to_owned(),
-            input,
+            input: Some(input),
             failure: None,
         };
-        self.lock().insert(request_id.to_owned(), run);
     }
 
-    fn fail(&self, request_id: &str, failure: ExecutionError) {
-        if let Some(run) = self.lock().get_mut(request_id) {
-            run.failure = Some(failure);
-        }
-    }
-
-    fn failure(&self, request_id: &str) -> Option<ExecutionError> {
-        self.lock().get_mut(request_id)?.failure.take()
-    }
-
-    fn take(&self, request_id: &str) -> Option<Run> {
-        self.lock().remove(request_id)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Run>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
