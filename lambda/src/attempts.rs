@@ -6,13 +6,14 @@ use longhaul_core::{
     CallbackResult, CallbackToken, ExecutionId, FailureClass, JobFailure, JobHandle, JobName,
     JobSpec, payload,
 };
+use serde::de::DeserializeOwned;
 
 use crate::attempt::{Attempt, Ended, Together};
 use crate::deadline::Deadline;
 use crate::durable::{self, Completed, DurableContext};
 use crate::error::RunError;
 use crate::operations;
-use crate::runner::{JobReport, JobRunner, payload_error};
+use crate::runner::{JobReport, JobRunner, decode, payload_error};
 use crate::told::{How, Which};
 
 /// A job that succeeded.
@@ -187,6 +188,31 @@ fn more_memory(spec: &Arc<JobSpec>, failure: &JobFailure) -> Option<Arc<JobSpec>
 }
 
 impl Succeeded {
+    /// Whether the result is in the payload store.
+    pub(crate) fn is_stored(&self) -> bool {
+        CallbackResult::is_reference(CallbackResult::split_times(&self.completed.payload).1)
+    }
+
+    /// The report on the job of this name, whose result is [not in the payload store](Self::is_stored), read as a
+    /// `T`.
+    pub(crate) fn inline<T: DeserializeOwned>(
+        self,
+        job: JobName,
+    ) -> Result<JobReport<T>, RunError> {
+        let Completed {
+            handle, payload, ..
+        } = self.completed;
+        let (times, text) = CallbackResult::split_times(&payload);
+        let result = decode(&job, &handle, text)?;
+        Ok(JobReport {
+            result,
+            job,
+            handle,
+            attempts: self.attempts,
+            times,
+        })
+    }
+
     /// The report on the job of this name, which ran for the execution `arn`.
     pub(crate) fn unread(self, job: JobName, arn: &str) -> Result<Unread, RunError> {
         let Completed {

@@ -10,6 +10,7 @@ use longhaul_core::{
 };
 use serde::de::DeserializeOwned;
 
+use crate::attempts::Succeeded;
 use crate::clock::Clock;
 use crate::durable::{self, DurableContext, DurableError};
 use crate::error::RunError;
@@ -241,8 +242,16 @@ impl JobRunner {
         // Before the future is made, which would be moved with the whole of it.
         let job = Arc::new(job);
         async move {
-            let report = self.run_shared(ctx, job).await?;
-            self.read(report).await
+            let succeeded = self.run_shared(ctx, &job).await?;
+            if succeeded.is_stored() {
+                // Boxed: what is read anew on every replay pays for it, and no other.
+                return Box::pin(async {
+                    let report = succeeded.unread(name(job), ctx.execution_arn())?.report;
+                    self.read(report).await
+                })
+                .await;
+            }
+            succeeded.inline(name(job))
         }
     }
 
@@ -258,20 +267,19 @@ impl JobRunner {
         ctx: &DurableContext,
         job: JobSpec,
     ) -> Result<JobReport<CallbackResult>, RunError> {
-        self.run_shared(ctx, Arc::new(job)).await
+        let job = Arc::new(job);
+        let succeeded = self.run_shared(ctx, &job).await?;
+        Ok(succeeded.unread(name(job), ctx.execution_arn())?.report)
     }
 
     async fn run_shared(
         &self,
         ctx: &DurableContext,
-        job: Arc<JobSpec>,
-    ) -> Result<JobReport<CallbackResult>, RunError> {
-        valid(&job)?;
+        job: &Arc<JobSpec>,
+    ) -> Result<Succeeded, RunError> {
+        valid(job)?;
         let label = operations::label(&job.name, None);
-        let succeeded = self.attempts(ctx, &job, &label, &()).await?;
-        // Most often nobody else holds the spec any more, and its name need not be copied.
-        let name = Arc::try_unwrap(job).map_or_else(|job| job.name.clone(), |job| job.name);
-        Ok(succeeded.unread(name, ctx.execution_arn())?.report)
+        self.attempts(ctx, job, &label, &()).await
     }
 
     /// Reads what [`run_unread`](Self::run_unread) left unread. A result in the payload store is
@@ -330,6 +338,11 @@ impl JobRunner {
     }
 }
 
+/// The name of a job that is over. Most often nobody else holds its spec any more, and then it is not copied.
+fn name(job: Arc<JobSpec>) -> JobName {
+    Arc::try_unwrap(job).map_or_else(|job| job.name.clone(), |job| job.name)
+}
+
 fn valid(job: &JobSpec) -> Result<(), RunError> {
     job.validate().map_err(|source| RunError::InvalidJob {
         job: job.name.clone(),
@@ -359,7 +372,7 @@ pub(crate) fn payload_error(job: &JobName, handle: JobHandle, source: PayloadErr
     }
 }
 
-fn decode<T: DeserializeOwned>(
+pub(crate) fn decode<T: DeserializeOwned>(
     job: &JobName,
     handle: &JobHandle,
     payload: &str,

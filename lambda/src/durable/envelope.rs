@@ -348,8 +348,11 @@ mod tests {
         leaf.prop_recursive(6, 64, 6, move |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                proptest::collection::vec((key.clone(), inner), 0..6)
-                    .prop_map(|members| json!(members.into_iter().collect::<std::collections::BTreeMap<_, _>>())),
+                proptest::collection::vec((key.clone(), inner), 0..6).prop_map(|members| json!(
+                    members
+                        .into_iter()
+                        .collect::<std::collections::BTreeMap<_, _>>()
+                )),
             ]
         })
     }

@@ -102,14 +102,15 @@ impl Group {
             index,
         };
         let ended = match self.runner.attempts(ctx, job, &label, &member).await {
-            Ok(succeeded) => self
-                .keep(ctx, job.name.clone(), succeeded, room)
-                .await
-                .map(|report| Ended {
-                    index,
-                    how: How::succeeded(&report),
-                    job: report.job,
-                }),
+            Ok(succeeded) => {
+                self.keep(ctx, job.name.clone(), succeeded, room)
+                    .await
+                    .map(|report| Ended {
+                        index,
+                        how: How::succeeded(&report),
+                        job: report.job,
+                    })
+            }
             Err(error) => Err(error),
         };
         match ended {
