@@ -23,12 +23,18 @@ fn is_unused(key: &str) -> bool {
 
 /// The event of one invocation, as the durable service sends it. `lambda_runtime` reads it and
 /// the service function takes it; nobody else looks into it.
-#[derive(Debug)]
 pub struct InvocationPayload(sdk::InvocationPayload);
 
-impl From<InvocationPayload> for sdk::InvocationPayload {
-    fn from(payload: InvocationPayload) -> Self {
-        payload.0
+impl InvocationPayload {
+    pub(super) fn into_sdk(self) -> sdk::InvocationPayload {
+        self.0
+    }
+}
+
+impl fmt::Debug for InvocationPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It holds the checkpoint token and those of callbacks.
+        f.debug_struct("InvocationPayload").finish_non_exhaustive()
     }
 }
 
@@ -324,6 +330,13 @@ mod tests {
             given(&mut serde_json::Deserializer::from_reader(reader)),
             as_it_is(&lean)
         );
+    }
+
+    #[test]
+    fn an_event_shows_no_token() {
+        let event = json!({"CheckpointToken": "secret"});
+        let shown = format!("{:?}", InvocationPayload::deserialize(&event).unwrap());
+        assert_eq!(shown, "InvocationPayload { .. }");
     }
 
     /// Any JSON, its keys mostly those that mean something here.

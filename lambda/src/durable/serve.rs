@@ -64,9 +64,12 @@ where
             let run = RUN.try_with(Arc::clone).unwrap_or_default();
             told.begin(ctx.execution_arn());
             let event = serde_json::from_str(input.get());
-            run.begin(ctx.execution_arn(), input);
+            run.begin(&ctx, input);
             async move {
-                handler(event?, ctx).await.map_err(|error| {
+                let ended = handler(event?, ctx).await;
+                // It did not suspend, so it is not run again.
+                drop(run.lock().begun.take());
+                ended.map_err(|error| {
                     let typed = TypedError::with_type(&error.error_type, error.message.clone());
                     run.lock().failure = Some(error);
                     BoxError::from(typed)
@@ -79,21 +82,17 @@ where
         let inner = Arc::clone(&inner);
         let news = Arc::clone(&news);
         Box::pin(async move {
-            let LambdaEvent {
-                payload: mut next,
-                context,
-            } = event;
             let invocation = Invocation {
                 news: &news,
                 run: Arc::default(),
-                deadline: context.deadline,
+                deadline: event.context.deadline,
             };
+            let mut next = LambdaEvent::new(event.payload.into_sdk(), event.context);
             loop {
-                let answer = inner(LambdaEvent::new(next.into(), context.clone()));
-                let answer = RUN.scope(Arc::clone(&invocation.run), answer).await?;
+                let answer = RUN.scope(Arc::clone(&invocation.run), inner(next)).await?;
                 let answer = serde_json::to_value(answer)?;
                 match invocation.again(&answer)? {
-                    Some(event) => next = serde_json::from_value(event)?,
+                    Some(event) => next = event,
                     None => return Ok(invocation.answer(answer)),
                 }
             }
@@ -116,19 +115,31 @@ impl Invocation<'_> {
     ///
     /// When there is something and no time: a failed invocation is followed by another one, a
     /// suspended one with nothing to tell is not.
-    fn again(&self, answer: &Value) -> Result<Option<Value>, BoxError> {
+    fn again(
+        &self,
+        answer: &Value,
+    ) -> Result<Option<LambdaEvent<sdk::InvocationPayload>>, BoxError> {
         if !is(answer, "PENDING") {
             return Ok(None);
         }
-        let again = {
-            let known = self.run.lock();
-            let input = known.input.as_deref();
-            input.and_then(|input| self.news.again(&known.arn, input.get()))
+        let known = self.run.lock();
+        let Some(begun) = &known.begun else {
+            return Ok(None);
         };
-        if again.is_some() && self.is_nearly_over() {
+        let event = self
+            .news
+            .again(begun.ctx.execution_arn(), begun.input.get());
+        let Some(event) = event else {
+            return Ok(None);
+        };
+        if self.is_nearly_over() {
             return Err("the invocation's time is nearly over and jobs have ended: it is to be followed by another".into());
         }
-        Ok(again)
+        let context = begun.ctx.lambda_context().clone();
+        Ok(Some(LambdaEvent::new(
+            serde_json::from_value(event)?,
+            context,
+        )))
     }
 
     fn is_nearly_over(&self) -> bool {
@@ -182,17 +193,27 @@ struct Run(Mutex<Known>);
 /// What is known of it.
 #[derive(Debug, Default)]
 struct Known {
+    /// Of the execution; empty until it began.
     arn: String,
-    /// The execution's input, to run the handler again with. `None` until it began.
-    input: Option<Box<RawValue>>,
+    /// `None` until it began, and once it has ended.
+    begun: Option<Begun>,
     failure: Option<ExecutionError>,
 }
 
+/// What it began with, to run it again.
+#[derive(Debug)]
+struct Begun {
+    ctx: DurableContext,
+    /// The execution's.
+    input: Box<RawValue>,
+}
+
 impl Run {
-    fn begin(&self, arn: &str, input: Box<RawValue>) {
+    fn begin(&self, ctx: &DurableContext, input: Box<RawValue>) {
+        let (arn, ctx) = (ctx.execution_arn().to_owned(), ctx.clone());
         *self.lock() = Known {
-            arn: arn.to_owned(),
-            input: Some(input),
+            arn,
+            begun: Some(Begun { ctx, input }),
             failure: None,
         };
     }
