@@ -1,4 +1,5 @@
-//! Replays one history some times, for a profiler: `replay-once SUBJECT JOBS TIMES`.
+//! Replays one history some times, for a profiler or for `benches/replay-pairs`: `replay-once SUBJECT JOBS TIMES [RESULT]`,
+//! with results of RESULT bytes, 200 where it is not said.
 
 use std::process::ExitCode;
 
@@ -14,10 +15,11 @@ fn main() -> ExitCode {
     let mut number = || args.next()?.parse::<usize>().ok();
     let (Some(subject), Some(jobs), Some(times)) = (subject, number(), number()) else {
         let names = Subject::ALL.map(Subject::name).join("|");
-        eprintln!("usage: replay-once {names} JOBS TIMES");
+        eprintln!("usage: replay-once {names} JOBS TIMES [RESULT]");
         return ExitCode::from(2);
     };
-    match replay(subject, Size { jobs, result: 200 }, times) {
+    let result = number().unwrap_or(200);
+    match replay(subject, Size { jobs, result }, times) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {} was not replayed: {error}", subject.name());
