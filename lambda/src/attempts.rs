@@ -126,6 +126,11 @@ impl JobRunner {
     }
 }
 
+/// The name of a job that is over. Where nobody else holds its spec any more, it is not copied.
+fn name(job: Arc<JobSpec>) -> JobName {
+    Arc::try_unwrap(job).map_or_else(|job| job.name.clone(), |job| job.name)
+}
+
 /// An attempt that failed.
 enum Failed {
     Job(JobHandle, Box<JobFailure>),
@@ -193,12 +198,12 @@ impl Succeeded {
         CallbackResult::is_reference(CallbackResult::split_times(&self.completed.payload).1)
     }
 
-    /// The report on the job of this name, whose result is [not in the payload store](Self::is_stored), read as a
-    /// `T`.
+    /// The report on `job`, whose result is [not in the payload store](Self::is_stored), read as a `T`.
     pub(crate) fn inline<T: DeserializeOwned>(
         self,
-        job: JobName,
+        job: Arc<JobSpec>,
     ) -> Result<JobReport<T>, RunError> {
+        let job = name(job);
         let Completed {
             handle, payload, ..
         } = self.completed;
@@ -213,8 +218,9 @@ impl Succeeded {
         })
     }
 
-    /// The report on the job of this name, which ran for the execution `arn`.
-    pub(crate) fn unread(self, job: JobName, arn: &str) -> Result<Unread, RunError> {
+    /// The report on `job`, which ran for the execution `arn`.
+    pub(crate) fn unread(self, job: Arc<JobSpec>, arn: &str) -> Result<Unread, RunError> {
+        let job = name(job);
         let Completed {
             handle,
             token,

@@ -109,7 +109,7 @@ fn receive(
         attempts,
         completed,
     };
-    let report = succeeded.unread(spec().name, "arn")?.report;
+    let report = succeeded.unread(Arc::new(spec()), "arn")?.report;
     Ok(runtime.block_on(runner.read(report))?.result)
 }
 

@@ -246,12 +246,12 @@ impl JobRunner {
             if succeeded.is_stored() {
                 // Boxed: what is read anew on every replay pays for it, and no other.
                 return Box::pin(async {
-                    let report = succeeded.unread(name(job), ctx.execution_arn())?.report;
+                    let report = succeeded.unread(job, ctx.execution_arn())?.report;
                     self.read(report).await
                 })
                 .await;
             }
-            succeeded.inline(name(job))
+            succeeded.inline(job)
         }
     }
 
@@ -269,7 +269,7 @@ impl JobRunner {
     ) -> Result<JobReport<CallbackResult>, RunError> {
         let job = Arc::new(job);
         let succeeded = self.run_shared(ctx, &job).await?;
-        Ok(succeeded.unread(name(job), ctx.execution_arn())?.report)
+        Ok(succeeded.unread(job, ctx.execution_arn())?.report)
     }
 
     async fn run_shared(
@@ -336,11 +336,6 @@ impl JobRunner {
         valid(job)?;
         self.setup.choose(job).map(drop)
     }
-}
-
-/// The name of a job that is over. Most often nobody else holds its spec any more, and then it is not copied.
-fn name(job: Arc<JobSpec>) -> JobName {
-    Arc::try_unwrap(job).map_or_else(|job| job.name.clone(), |job| job.name)
 }
 
 fn valid(job: &JobSpec) -> Result<(), RunError> {

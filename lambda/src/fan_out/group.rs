@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use longhaul_core::{
-    CallbackResult, ExecutionId, JobName, JobSpec, PayloadError, PayloadErrorKind, PayloadKey,
-    PayloadKind,
+    CallbackResult, ExecutionId, JobSpec, PayloadError, PayloadErrorKind, PayloadKey, PayloadKind,
 };
 
 use super::outcome::{Ended, GroupOutcome, How};
@@ -102,15 +101,14 @@ impl Group {
             index,
         };
         let ended = match self.runner.attempts(ctx, job, &label, &member).await {
-            Ok(succeeded) => {
-                self.keep(ctx, job.name.clone(), succeeded, room)
-                    .await
-                    .map(|report| Ended {
-                        index,
-                        how: How::succeeded(&report),
-                        job: report.job,
-                    })
-            }
+            Ok(succeeded) => self
+                .keep(ctx, Arc::clone(job), succeeded, room)
+                .await
+                .map(|report| Ended {
+                    index,
+                    how: How::succeeded(&report),
+                    job: report.job,
+                }),
             Err(error) => Err(error),
         };
         match ended {
@@ -127,7 +125,7 @@ impl Group {
     async fn keep(
         &self,
         ctx: &DurableContext,
-        job: JobName,
+        job: Arc<JobSpec>,
         succeeded: Succeeded,
         room: usize,
     ) -> Result<JobReport<CallbackResult>, RunError> {
