@@ -87,6 +87,7 @@ impl Attempt<'_> {
         };
         let start = Start {
             runner: Arc::clone(&self.runner.setup),
+            backend: Arc::clone(self.backend),
             spec: Arc::clone(self.spec),
             ctx: self.ctx.clone(),
             number: self.number,
@@ -239,6 +240,7 @@ impl Attempt<'_> {
 /// What the start step needs. It owns it all, for the step outlives the call that makes it.
 struct Start {
     runner: Arc<Setup>,
+    backend: Arc<dyn ComputeBackend>,
     /// Shared, so that a replay, which starts nothing, copies nothing.
     spec: Arc<JobSpec>,
     /// For the execution's ARN. Its id is a hash, which a replay does not need.
@@ -252,14 +254,6 @@ impl Start {
     /// Within the span that names the attempt.
     async fn run(self, token: &CallbackToken) -> Result<JobHandle, StepFailure> {
         let runner = &*self.runner;
-        // Looked up again, so that a replay need not hold on to it.
-        let backend = runner.choose(&self.spec).map_err(|error| StepFailure {
-            error_type: backend_error_type(BackendErrorKind::InvalidSpec),
-            message: error.to_string(),
-            again: None,
-            anew: false,
-        })?;
-        let backend = &*backend.backend;
         let mut spec = Arc::unwrap_or_clone(self.spec);
         if let Some(limit) = self.limit {
             // What the worker and the platform are told of.
@@ -275,7 +269,7 @@ impl Start {
         if let Some(store) = &runner.store {
             job = job.with_payload_store(store.base());
         }
-        let mut started = backend.start(&job, token).await;
+        let mut started = self.backend.start(&job, token).await;
         if let (Err(error), Some(store)) = (&started, &runner.store)
             && error.kind() == BackendErrorKind::TooLarge
         {
@@ -283,13 +277,13 @@ impl Start {
             job = payload::put_input(&**store, job)
                 .await
                 .map_err(|error| payload_failure(&error))?;
-            started = backend.start(&job, token).await;
+            started = self.backend.start(&job, token).await;
         }
         match started {
             Ok(handle) => {
                 let which = Which {
                     job: job.name(),
-                    backend: backend.name(),
+                    backend: self.backend.name(),
                     arn: self.ctx.execution_arn(),
                     attempt: self.number,
                 };
