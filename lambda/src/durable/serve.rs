@@ -62,13 +62,14 @@ where
             let handler = Arc::clone(&handler);
             // The SDK calls it in the task of the invocation.
             let run = RUN.try_with(Arc::clone).unwrap_or_default();
+            let told = Arc::clone(&told);
             told.begin(ctx.execution_arn());
             let event = serde_json::from_str(input.get());
             run.begin(&ctx, input);
             async move {
                 let ended = handler(event?, ctx).await;
                 // It did not suspend, so it is not run again.
-                drop(run.lock().begun.take());
+                run.end(&told);
                 ended.map_err(|error| {
                     let typed = TypedError::with_type(&error.error_type, error.message.clone());
                     run.lock().failure = Some(error);
@@ -174,7 +175,7 @@ fn is(answer: &Value, status: &str) -> bool {
 
 impl Drop for Invocation<'_> {
     fn drop(&mut self) {
-        self.news.end(&self.run.lock().arn);
+        self.run.end(self.news);
     }
 }
 
@@ -193,8 +194,6 @@ struct Run(Mutex<Known>);
 /// What is known of it.
 #[derive(Debug, Default)]
 struct Known {
-    /// Of the execution; empty until it began.
-    arn: String,
     /// `None` until it began, and once it has ended.
     begun: Option<Begun>,
     failure: Option<ExecutionError>,
@@ -210,12 +209,18 @@ struct Begun {
 
 impl Run {
     fn begin(&self, ctx: &DurableContext, input: Box<RawValue>) {
-        let (arn, ctx) = (ctx.execution_arn().to_owned(), ctx.clone());
+        let ctx = ctx.clone();
         *self.lock() = Known {
-            arn,
             begun: Some(Begun { ctx, input }),
             failure: None,
         };
+    }
+
+    /// It is not run again in this invocation.
+    fn end(&self, news: &News) {
+        if let Some(begun) = self.lock().begun.take() {
+            news.end(begun.ctx.execution_arn());
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
