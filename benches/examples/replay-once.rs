@@ -12,13 +12,16 @@ fn main() -> ExitCode {
     let subject = args
         .next()
         .and_then(|name| Subject::ALL.into_iter().find(|s| s.name() == name));
-    let mut number = || args.next()?.parse::<usize>().ok();
-    let (Some(subject), Some(jobs), Some(times)) = (subject, number(), number()) else {
+    let mut number = |default: Option<usize>| {
+        let given = args.next();
+        given.map_or(default, |text| text.parse().ok())
+    };
+    let numbers = (number(None), number(None), number(Some(200)));
+    let (Some(subject), (Some(jobs), Some(times), Some(result))) = (subject, numbers) else {
         let names = Subject::ALL.map(Subject::name).join("|");
         eprintln!("usage: replay-once {names} JOBS TIMES [RESULT]");
         return ExitCode::from(2);
     };
-    let result = number().unwrap_or(200);
     match replay(subject, Size { jobs, result }, times) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
