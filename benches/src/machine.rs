@@ -27,22 +27,22 @@ pub fn facts() -> String {
 
 /// CPU time of this process so far, of all its threads, to the kernel's tick of 10 ms.
 pub fn cpu() -> Duration {
+    ticks(0)
+}
+
+/// The same of all its children, and theirs, that have ended and were waited for.
+pub fn cpu_of_children() -> Duration {
     ticks(2)
 }
 
-/// The same with all its children that have ended and were waited for.
-pub fn cpu_with_children() -> Duration {
-    ticks(4)
-}
-
-/// The first so many of utime, stime, cutime and cstime (proc(5)).
-fn ticks(fields: usize) -> Duration {
+/// utime and stime, or cutime and cstime, which are two fields later (proc(5)).
+fn ticks(from: usize) -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("procfs");
     let (_, after) = stat.rsplit_once(") ").expect("a stat line");
     let ticks: u64 = after
         .split(' ')
-        .skip(11)
-        .take(fields)
+        .skip(11 + from)
+        .take(2)
         .map(|field| field.parse::<u64>().expect("a number"))
         .sum();
     Duration::from_millis(ticks * 10)

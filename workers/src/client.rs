@@ -9,8 +9,8 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_credential_types::Credentials;
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::config::StalledStreamProtectionConfig;
 use aws_sdk_lambda::config::http::HttpResponse;
+use aws_sdk_lambda::config::{Region, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::ErrorObject;
@@ -119,38 +119,70 @@ impl CallbackApi for LambdaCallbacks {
 }
 
 async fn connect() -> Client {
-    // Trying again is decided by the caller, who knows the deadline and how long a try may take.
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .retry_config(RetryConfig::disabled())
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .build(),
-        )
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     let endpoint = std::env::var("AWS_ENDPOINT_URL_LAMBDA").ok();
-    let local = is_loopback(endpoint.as_deref());
+    let local = endpoint.filter(|url| is_loopback(url));
     let is_set = |name: &str| std::env::var_os(name).is_some();
-    if local && !names_credentials(is_set) {
-        loader = loader.credentials_provider(Credentials::from_keys("local", "local", None));
-    } else if local && is_set("AWS_ACCESS_KEY_ID") && is_set("AWS_SECRET_ACCESS_KEY") {
-        // The first of the usual sources, by itself: the others come with a client for encrypted calls.
-        loader = loader.credentials_provider(EnvironmentVariableCredentialsProvider::new());
+    let keys = is_set("AWS_ACCESS_KEY_ID") && is_set("AWS_SECRET_ACCESS_KEY");
+    match local {
+        Some(endpoint) if keys || !names_credentials(is_set) => connect_here(endpoint, keys),
+        local => connect_as_configured(local.is_some()).await,
     }
-    let shared = loader.load().await;
-    if !local {
-        return Client::new(&shared);
+}
+
+/// As the environment, the configuration files and the instance say: the usual way of the AWS SDKs.
+async fn connect_as_configured(local: bool) -> Client {
+    let shared = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .load()
+        .await;
+    let mut config = aws_sdk_lambda::config::Builder::from(&shared);
+    if local {
+        config = config.http_client(plain());
     }
-    // Without TLS its roots need not be read, which takes longer than everything else here.
-    let plain = aws_smithy_http_client::Builder::new().build_http();
-    let config = aws_sdk_lambda::config::Builder::from(&shared).http_client(plain);
     Client::from_conf(config.build())
 }
 
+/// A service on this machine, with nothing that is not in the environment: what the configuration files and the instance know
+/// takes longer to ask than the call itself.
+fn connect_here(endpoint: String, keys: bool) -> Client {
+    let region = ["AWS_REGION", "AWS_DEFAULT_REGION"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|region| !region.is_empty()))
+        .unwrap_or_else(|| "us-east-1".to_owned());
+    let config = aws_sdk_lambda::Config::builder()
+        .behavior_version(aws_sdk_lambda::config::BehaviorVersion::v2026_01_12())
+        .region(Region::new(region))
+        .endpoint_url(endpoint)
+        .http_client(plain())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    let config = if keys {
+        config.credentials_provider(EnvironmentVariableCredentialsProvider::new())
+    } else {
+        config.credentials_provider(Credentials::from_keys("local", "local", None))
+    };
+    Client::from_conf(config.build())
+}
+
+/// Trying again is decided by the caller, who knows the deadline and how long a try may take.
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .build()
+}
+
+/// Without TLS its roots need not be read, which takes longer than everything else here.
+fn plain() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().build_http()
+}
+
 /// Whether the endpoint is plain HTTP on this machine.
-fn is_loopback(endpoint: Option<&str>) -> bool {
+fn is_loopback(endpoint: &str) -> bool {
     let Some(authority) = endpoint
-        .and_then(|url| url.strip_prefix("http://"))
+        .strip_prefix("http://")
         .map(|rest| rest.split(['/', '?']).next().unwrap_or(rest))
     else {
         return false;
@@ -236,7 +268,7 @@ mod tests {
             "http://localhost",
             "http://[::1]:1/x",
         ] {
-            assert!(is_loopback(Some(yes)), "{yes}");
+            assert!(is_loopback(yes), "{yes}");
         }
         for no in [
             "https://127.0.0.1",
@@ -244,9 +276,9 @@ mod tests {
             "http://127.0.0.1.evil.example",
             "http://localhost.example",
         ] {
-            assert!(!is_loopback(Some(no)), "{no}");
+            assert!(!is_loopback(no), "{no}");
         }
-        assert!(!is_loopback(None));
+        assert!(!is_loopback(""));
     }
 
     #[test]

@@ -1,14 +1,22 @@
 //! A command in a process group of its own: started, watched, signalled and cleared away.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read, Write};
+#[cfg(target_os = "linux")]
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+#[cfg(target_os = "linux")]
+use rustix::process::{PidfdFlags, pidfd_open};
+#[cfg(target_os = "linux")]
+use tokio::io::{Interest, unix::AsyncFd};
+use tokio::net::unix::pipe::Receiver;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -27,7 +35,7 @@ const UNKILLABLE: Duration = Duration::from_secs(3);
 pub(crate) struct Running {
     child: Child,
     group: Pid,
-    ended: oneshot::Receiver<()>,
+    watch: Watch,
     stderr: Stderr,
     over: bool,
     reaped: bool,
@@ -64,7 +72,7 @@ impl Running {
         Ok(Self {
             child,
             group,
-            ended: watch(group),
+            watch: Watch::over(group),
             stderr,
             over: false,
             reaped: false,
@@ -80,8 +88,7 @@ impl Running {
     /// of its group cannot be given to anybody else, until [`reap`](Self::reap).
     pub(crate) async fn ended(&mut self) {
         if !self.over {
-            // An error means that the watching thread is gone, and with it the wait.
-            let _ = (&mut self.ended).await;
+            self.watch.ended().await;
             self.over = true;
         }
     }
@@ -142,16 +149,50 @@ impl Drop for Running {
     }
 }
 
-/// Tells when the process has ended, without reaping it.
-fn watch(process: Pid) -> oneshot::Receiver<()> {
-    let (tell, ended) = oneshot::channel();
-    // A thread, not a task: the wait blocks, and it must not keep a runtime from shutting down.
-    thread::spawn(move || {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(process), options) {}
-        let _ = tell.send(());
-    });
-    ended
+/// What tells when a process has ended, without reaping it.
+#[derive(Debug)]
+enum Watch {
+    #[cfg(target_os = "linux")]
+    Descriptor(AsyncFd<OwnedFd>),
+    Thread(oneshot::Receiver<()>),
+}
+
+impl Watch {
+    #[allow(
+        deprecated,
+        reason = "it is unsound for types that may change their descriptor, which an `OwnedFd` does not"
+    )]
+    fn over(process: Pid) -> Self {
+        // Kernels before 5.3 and some sandboxes have no pidfds.
+        #[cfg(target_os = "linux")]
+        if let Ok(descriptor) = pidfd_open(process, PidfdFlags::empty())
+            && let Ok(descriptor) = AsyncFd::with_interest(descriptor, Interest::READABLE)
+        {
+            return Self::Descriptor(descriptor);
+        }
+        Self::by_thread(process)
+    }
+
+    fn by_thread(process: Pid) -> Self {
+        let (tell, ended) = oneshot::channel();
+        // A thread, not a task: the wait blocks, and it must not keep a runtime from shutting down.
+        thread::spawn(move || {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(process), options) {}
+            let _ = tell.send(());
+        });
+        Self::Thread(ended)
+    }
+
+    async fn ended(&mut self) {
+        match self {
+            // An error means that the runtime is shutting down.
+            #[cfg(target_os = "linux")]
+            Self::Descriptor(descriptor) => drop(descriptor.readable().await),
+            // An error means that the thread is gone, and with it the wait.
+            Self::Thread(ended) => drop(ended.await),
+        }
+    }
 }
 
 /// The command's standard error on its way to the worker's.
@@ -162,15 +203,22 @@ struct Stderr {
 }
 
 impl Stderr {
-    fn pass_on(from: Option<impl Read + Send + 'static>) -> Self {
+    fn pass_on(from: Option<ChildStderr>) -> Self {
         let tail = Arc::new(Mutex::new(Tail::default()));
         let (tell, finished) = oneshot::channel();
         let shared = tail.clone();
-        thread::spawn(move || {
-            if let Some(from) = from {
-                pass_on(from, &shared);
+        tokio::spawn(async move {
+            // Most commands have nothing to say: no thread is made before they do.
+            match first_words(from).await {
+                Ok(Some(from)) => drop(thread::spawn(move || {
+                    pass_on(from, &shared);
+                    let _ = tell.send(());
+                })),
+                Ok(None) => drop(tell.send(())),
+                Err(error) => {
+                    tracing::warn!("the command's standard error cannot be read: {error}");
+                }
             }
-            let _ = tell.send(());
         });
         Self { tail, finished }
     }
@@ -187,6 +235,29 @@ impl Stderr {
             seen = now;
         }
         lock(&self.tail).text()
+    }
+}
+
+/// Waits until something comes, and returns what it comes from, with it; `None` where nothing ever does.
+async fn first_words(from: Option<ChildStderr>) -> io::Result<Option<impl Read + Send + 'static>> {
+    let Some(from) = from else {
+        return Ok(None);
+    };
+    let from = Receiver::from_owned_fd(from.into())?;
+    let mut first = [0; 512];
+    loop {
+        from.readable().await?;
+        match from.try_read(&mut first) {
+            Ok(0) => return Ok(None),
+            Ok(n) => {
+                let first = first.get(..n).unwrap_or_default().to_vec();
+                // Passing it on may block, and nothing else of the worker may wait for that.
+                let rest = File::from(from.into_blocking_fd()?);
+                return Ok(Some(io::Cursor::new(first).chain(rest)));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -267,6 +338,25 @@ mod tests {
         let group = running.group;
         drop(running);
         assert_eq!(test_kill_process_group(group), Err(rustix::io::Errno::SRCH));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_command_is_told_without_a_pidfd_too() {
+        let mut running = start("exit 3");
+        running.watch = Watch::by_thread(running.group);
+        running.ended().await;
+        assert_eq!(running.reap().await.0.unwrap().code(), Some(3));
+    }
+
+    #[tokio::test]
+    async fn nothing_of_a_long_standard_error_is_lost_on_its_way() {
+        let mut running = start("i=0; while [ $i -lt 200 ]; do echo line $i >&2; i=$((i+1)); done");
+        let seen = running.stderr.tail.clone();
+        running.ended().await;
+        let (_, stderr) = running.reap().await;
+        assert!(stderr.unwrap().ends_with("line 199"));
+        let bytes: usize = (0..200).map(|i| format!("line {i}\n").len()).sum();
+        assert_eq!(lock(&seen).seen(), bytes as u64);
     }
 
     #[tokio::test]

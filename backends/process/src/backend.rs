@@ -66,7 +66,7 @@ impl ProcessBackend {
     /// The pid of a job's worker while it runs. It leads a process group of the same number.
     #[must_use]
     pub fn pid(&self, job: &JobHandle) -> Option<u32> {
-        let worker = self.find(job).ok().flatten()?.worker().ok().flatten()?;
+        let worker = self.find(job).ok().flatten()?.journal().ok()?.worker?;
         worker.identity.is_alive().then(|| worker.identity.pid())
     }
 

@@ -40,10 +40,8 @@ impl ProcessBackend {
             asked.request_cancel(&text)
         })
         .await?;
-        let grace = directory
-            .spec()
-            .map_err(failed)?
-            .map_or(self.config.grace, |spec| spec.grace());
+        let spec = directory.journal().map_err(failed)?.spec;
+        let grace = spec.map_or(self.config.grace, |spec| spec.grace());
         let deadline = Instant::now() + grace + SLACK;
         let mut told = None;
         loop {
@@ -86,22 +84,24 @@ fn stuck(directory: &JobDirectory, grace: Duration) -> BackendError {
 
 /// Ends a job that no shim has taken, if none takes it meanwhile.
 fn forestall(directory: &JobDirectory, reason: &str) -> io::Result<()> {
-    let Some(_claim) = directory.try_claim()? else {
+    let Some(mut claim) = directory.try_claim()? else {
         return Ok(());
     };
-    if directory.is_decided() {
+    if claim.journal().is_decided() {
         return Ok(());
     }
     let stop = Stop::Cancelled(reason.to_owned());
-    directory.write_exit(&Exit::new(End::Forestalled).with_stop(Some(stop)))
+    let exit = Exit::new(End::Forestalled).with_stop(Some(stop));
+    directory.end(&mut claim, exit)
 }
 
 /// The last word is written a moment before its shim ends.
 async fn wait_for_shim(directory: &JobDirectory) -> Result<(), BackendError> {
     let deadline = Instant::now() + SLACK;
     let shim = directory
-        .shim()
-        .map_err(|error| local(format!("cancel job {}", directory.key()), error))?;
+        .journal()
+        .map_err(|error| local(format!("cancel job {}", directory.key()), error))?
+        .shim;
     while shim.as_ref().is_some_and(Identity::is_alive) && Instant::now() < deadline {
         sleep(Duration::from_millis(1)).await;
     }
@@ -139,11 +139,11 @@ async fn end_without_shim(
     grace: Duration,
 ) -> Result<(), BackendError> {
     let failed = |error| local(format!("cancel job {}", directory.key()), error);
-    let Some(_claim) = directory.try_claim().map_err(failed)? else {
+    let Some(mut claim) = directory.try_claim().map_err(failed)? else {
         // Another cancel is at it.
         return Ok(());
     };
-    if directory.exit().map_err(failed)?.is_some() {
+    if claim.journal().exit.is_some() {
         return Ok(());
     }
     let kill_at = Instant::now() + grace;
@@ -161,7 +161,7 @@ async fn end_without_shim(
             let exit = Exit::new(End::Unseen)
                 .with_stop(stop)
                 .with_survivors(left.iter().map(Identity::pid).collect());
-            return directory.write_exit(&exit).map_err(failed);
+            return directory.end(&mut claim, exit).map_err(failed);
         }
         for process in left {
             // What may not be signalled is reported as a survivor.

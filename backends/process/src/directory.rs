@@ -3,39 +3,32 @@
 //! ```text
 //! DIRECTORY/                                  0700
 //!   <start key>/                              0700, made by the starter
-//!     claim                                   locked by the shim for its life
-//!     spec.json  shim.json  worker.json       what runs, who runs it
+//!     job.jsonl                               the journal: what runs, who runs it, how it ended; locked by the shim for its life
 //!     cancel.json                             somebody wants it to end
-//!     exit.json                               how it ended: the last word
-//!     stdout.log  stderr.log                  0600, the worker's
-//!     shim.log                                what the shim had to say, usually nothing
-//!   executions/<execution id>/<start key>     marks the jobs that may still run
+//!     stdout.log                              0600, the worker's
+//!     stderr.log                              the worker's, and what the shim had to say, usually nothing
+//!   executions/<execution id>/<start key>     marks the jobs that may still run: another name of the journal
 //! ```
+//!
+//! Few files, because on some disks making one costs more than what is written into it.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use longhaul_core::{ExecutionId, StartKey};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use crate::processes::Identity;
-use crate::record::{Cancel, Exit, Spec, Time, Worker};
+use crate::journal::{Claim, Entry, Journal, Sync};
+use crate::record::{Cancel, Exit, Time};
 use crate::tail::tail;
 
-const CLAIM: &str = "claim";
-const SPEC: &str = "spec.json";
-const SHIM: &str = "shim.json";
-const WORKER: &str = "worker.json";
+const JOURNAL: &str = "job.jsonl";
 const CANCEL: &str = "cancel.json";
-const EXIT: &str = "exit.json";
 const STDOUT: &str = "stdout.log";
 const STDERR: &str = "stderr.log";
-const SHIM_LOG: &str = "shim.log";
 const EXECUTIONS: &str = "executions";
 /// How the name of a directory begins that is being removed.
 const DOOMED: &str = ".removed-";
@@ -96,15 +89,26 @@ impl Root {
             .collect())
     }
 
-    /// Marks `key` as a job of `execution` that may run.
-    pub(crate) fn mark(&self, execution: &ExecutionId, key: &StartKey) -> io::Result<()> {
+    /// Marks `job` as one of `execution` that may run.
+    pub(crate) fn mark(&self, execution: &ExecutionId, job: &JobDirectory) -> io::Result<()> {
         let folder = self.execution(execution);
+        let mark = folder.join(job.key.as_str());
         // A shim that ends removes the folder when it is empty, maybe just now.
         for _ in 0..100 {
             make_private_folders(&folder)?;
-            match create_private(&folder.join(key.as_str()), true) {
+            let made = match fs::hard_link(job.journal_path(), &mark) {
+                // Not every file system has hard links.
+                Err(error)
+                    if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) =>
+                {
+                    create_private(&mark).map(drop)
+                }
+                other => other,
+            };
+            match made {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                other => return other.map(drop),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+                other => return other,
             }
         }
         Err(io::Error::other("the folder is removed again and again"))
@@ -125,25 +129,6 @@ pub(crate) struct JobDirectory {
     path: PathBuf,
     root: Root,
     key: StartKey,
-}
-
-/// Whether a record must survive a power failure. What describes running processes need not:
-/// they do not survive it either.
-#[derive(Clone, Copy)]
-enum Sync {
-    Yes,
-    No,
-}
-
-/// The right to decide about a job, held until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Claim(File);
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        // Closing would do, but for a child that is just being started and still has a copy.
-        let _ = self.0.unlock();
-    }
 }
 
 impl JobDirectory {
@@ -178,87 +163,59 @@ impl JobDirectory {
         self.path.is_dir()
     }
 
-    /// Makes the directory; that it is there already is fine.
+    /// Makes the directory, with an empty journal; that they are there already is fine.
     pub(crate) fn create(&self) -> io::Result<()> {
         make_private_folders(self.root.path())?;
         match DirBuilder::new().mode(0o700).create(&self.path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            other => other,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            other => other?,
         }
+        create_private(&self.journal_path()).map(drop)
     }
 
     pub(crate) fn open_stdout(&self) -> io::Result<File> {
-        create_private(&self.stdout(), true)
+        create_private(&self.stdout())
     }
 
     pub(crate) fn open_stderr(&self) -> io::Result<File> {
-        create_private(&self.stderr(), true)
+        create_private(&self.stderr())
     }
 
-    pub(crate) fn open_shim_log(&self) -> io::Result<File> {
-        create_private(&self.path.join(SHIM_LOG), true)
-    }
-
-    /// The end of what the shim had to say, on one line.
-    pub(crate) fn shim_log_tail(&self) -> Option<String> {
-        tail(&self.path.join(SHIM_LOG), 1024).map(|text| text.trim().replace('\n', "; "))
-    }
-
-    /// The end of what the worker wrote to standard error, at most `len` bytes of it.
+    /// The end of what the worker, and its shim, wrote to standard error, at most `len` bytes of it.
     pub(crate) fn stderr_tail(&self, len: u64) -> Option<String> {
         tail(&self.stderr(), len)
     }
 
-    /// Takes the claim if nobody holds it. Holding it decides nothing yet: look whether
-    /// [`is_decided`](Self::is_decided) first.
+    fn journal_path(&self) -> PathBuf {
+        self.path.join(JOURNAL)
+    }
+
+    /// What is written down of the job by now.
+    pub(crate) fn journal(&self) -> io::Result<Journal> {
+        Journal::read(&self.journal_path()).map_err(|error| self.unreadable(JOURNAL, error))
+    }
+
+    /// Takes the claim if nobody holds it.
     pub(crate) fn try_claim(&self) -> io::Result<Option<Claim>> {
-        let file = create_private(&self.path.join(CLAIM), false)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Claim(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
-    }
-
-    /// Whether some shim has taken the job, or it is over.
-    pub(crate) fn is_decided(&self) -> bool {
-        self.path.join(SHIM).exists() || self.path.join(EXIT).exists()
-    }
-
-    pub(crate) fn spec(&self) -> io::Result<Option<Spec>> {
-        self.read(SPEC)
-    }
-
-    pub(crate) fn write_spec(&self, spec: &Spec) -> io::Result<()> {
-        self.write(SPEC, spec, Sync::No)
-    }
-
-    pub(crate) fn shim(&self) -> io::Result<Option<Identity>> {
-        self.read(SHIM)
-    }
-
-    pub(crate) fn write_shim(&self, shim: &Identity) -> io::Result<()> {
-        self.write(SHIM, shim, Sync::Yes)
-    }
-
-    /// Gives the job back, as if no shim had ever taken it.
-    pub(crate) fn remove_shim(&self) -> io::Result<()> {
-        fs::remove_file(self.path.join(SHIM))
-    }
-
-    pub(crate) fn worker(&self) -> io::Result<Option<Worker>> {
-        self.read(WORKER)
-    }
-
-    pub(crate) fn write_worker(&self, worker: &Worker) -> io::Result<()> {
-        self.write(WORKER, worker, Sync::No)
+        Claim::take(&self.journal_path()).map_err(|error| self.unreadable(JOURNAL, error))
     }
 
     pub(crate) fn cancel(&self) -> io::Result<Option<Cancel>> {
-        self.read(CANCEL)
+        let text = match fs::read(self.path.join(CANCEL)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        if text.is_empty() {
+            // What a power failure leaves of a record that was not yet on disk.
+            return Ok(None);
+        }
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| self.unreadable(CANCEL, error.into()))
     }
 
-    /// Writes down that the job is to end, unless that is written down already.
+    /// Writes down that the job is to end, unless that is written down already. The file appears whole, and readable by its owner
+    /// only (the mode of a temporary file of the `tempfile` crate is 0600).
     pub(crate) fn request_cancel(&self, reason: &str) -> io::Result<()> {
         if self.cancel()?.is_some() {
             return Ok(());
@@ -267,17 +224,19 @@ impl JobDirectory {
             reason: reason.to_owned(),
             at: Time::now(),
         };
-        self.write(CANCEL, &cancel, Sync::Yes)
-    }
-
-    pub(crate) fn exit(&self) -> io::Result<Option<Exit>> {
-        self.read(EXIT)
+        let mut file = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempfile_in(&self.path)?;
+        file.write_all(&serde_json::to_vec(&cancel)?)?;
+        file.as_file().sync_data()?;
+        file.persist(self.path.join(CANCEL))?;
+        Ok(())
     }
 
     /// Writes the last word about the job, and takes its mark away.
-    pub(crate) fn write_exit(&self, exit: &Exit) -> io::Result<()> {
-        self.write(EXIT, exit, Sync::Yes)?;
-        if let Ok(Some(spec)) = self.spec() {
+    pub(crate) fn end(&self, claim: &mut Claim, exit: Exit) -> io::Result<()> {
+        claim.add([Entry::Exit(exit)], Sync::Yes)?;
+        if let Some(spec) = &claim.journal().spec {
             self.root.unmark(&spec.execution, &self.key);
         }
         Ok(())
@@ -290,33 +249,8 @@ impl JobDirectory {
         fs::remove_dir_all(doomed)
     }
 
-    fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
-        let text = match fs::read(self.path.join(name)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        if text.is_empty() {
-            // What a power failure leaves of a record that was not yet on disk.
-            return Ok(None);
-        }
-        serde_json::from_slice(&text).map(Some).map_err(|error| {
-            let message = format!("{name} of job {} cannot be read: {error}", self.key);
-            io::Error::new(ErrorKind::InvalidData, message)
-        })
-    }
-
-    /// The file appears whole, and readable by its owner only (the mode of a temporary file of
-    /// the `tempfile` crate is 0600).
-    fn write<T: Serialize>(&self, name: &str, record: &T, sync: Sync) -> io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".new-")
-            .tempfile_in(&self.path)?;
-        file.write_all(&serde_json::to_vec(record)?)?;
-        if let Sync::Yes = sync {
-            file.as_file().sync_data()?;
-        }
-        file.persist(self.path.join(name))?;
-        Ok(())
+    fn unreadable(&self, name: &str, error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{name} of job {}: {error}", self.key))
     }
 }
 
@@ -324,12 +258,10 @@ fn make_private_folders(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-fn create_private(path: &Path, append: bool) -> io::Result<File> {
+fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .create(true)
-        .truncate(false)
-        .write(true)
-        .append(append)
+        .append(true)
         .mode(0o600)
         .open(path)
 }
@@ -363,26 +295,20 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_is_held_by_one_until_it_is_dropped() {
-        let folder = tempfile::tempdir().unwrap();
-        let job = Root::new(folder.path().to_owned()).job(key("a"));
-        job.create().unwrap();
-        let held = job.try_claim().unwrap();
-        assert!(held.is_some());
-        assert!(job.try_claim().unwrap().is_none());
-        drop(held);
-        assert!(job.try_claim().unwrap().is_some());
-    }
-
-    #[test]
     fn marks_of_one_execution_are_found_and_their_folder_goes_with_the_last() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::new(folder.path().join("jobs"));
         let (one, other) = (ExecutionId::from_arn("1"), ExecutionId::from_arn("2"));
         assert!(root.marked(&one).unwrap().is_empty());
-        root.mark(&one, &key("a")).unwrap();
-        root.mark(&one, &key("b")).unwrap();
-        root.mark(&other, &key("c")).unwrap();
+        let mark = |execution: &ExecutionId, token: &str| {
+            let job = root.job(key(token));
+            job.create().unwrap();
+            root.mark(execution, &job).unwrap();
+        };
+        mark(&one, "a");
+        mark(&one, "a");
+        mark(&one, "b");
+        mark(&other, "c");
         assert_eq!(root.marked(&one).unwrap().len(), 2);
         root.unmark(&one, &key("a"));
         assert_eq!(root.marked(&one).unwrap().len(), 1);
@@ -396,14 +322,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let job = Root::new(folder.path().to_owned()).job(key("a"));
         job.create().unwrap();
-        assert!(job.exit().unwrap().is_none());
-        fs::write(job.path().join(EXIT), "").unwrap();
-        assert!(job.exit().unwrap().is_none());
-        fs::write(job.path().join(EXIT), "{}").unwrap();
-        let error = job.exit().unwrap_err().to_string();
-        assert!(
-            error.contains("exit.json") && error.contains(job.key().as_str()),
-            "{error}"
-        );
+        assert!(!job.journal().unwrap().is_decided());
+        assert!(job.cancel().unwrap().is_none());
+        fs::write(job.path().join(CANCEL), "").unwrap();
+        assert!(job.cancel().unwrap().is_none());
+        fs::write(job.path().join(CANCEL), "{}").unwrap();
+        fs::write(job.journal_path(), "{}\n").unwrap();
+        for (name, error) in [
+            (CANCEL, job.cancel().err().unwrap()),
+            (JOURNAL, job.journal().err().unwrap()),
+        ] {
+            let error = error.to_string();
+            assert!(
+                error.contains(name) && error.contains(job.key().as_str()),
+                "{error}"
+            );
+        }
     }
 }

@@ -46,11 +46,9 @@
 //!
 //! | file | meaning |
 //! | --- | --- |
-//! | `spec.json` | what is run; no variable of it, so no secret |
-//! | `shim.json`, `worker.json` | boot id, pid and time of start of the two |
+//! | `job.jsonl` | the journal, a line for each thing that became known: `spec`, what is run (no variable of it, so no secret); `shim` and `worker`, boot id, pid and time of start of the two; `exit`, how it ended, the last word, written once |
 //! | `cancel.json` | somebody has asked to cancel the job |
-//! | `exit.json` | how it ended: the last word, written once |
-//! | `stdout.log`, `stderr.log` | the worker's output |
+//! | `stdout.log`, `stderr.log` | the worker's output; what its shim has to say goes to `stderr.log`, usually nothing |
 //!
 //! The callback token goes from the starter to the shim through a pipe and on to the worker as
 //! `CALLBACK_ID`. It is in no file. (What a job prints is in its logs: a job that prints its own
@@ -59,8 +57,8 @@
 //! # Promises and their limits
 //!
 //! - **One token, one job.** Several starts with one token, from several processes, after any of
-//!   them was killed at any moment: the first shim that takes the lock on `claim` and writes
-//!   `shim.json` has the job; all others leave it. A shim that is itself killed between that and
+//!   them was killed at any moment: the first shim that takes the lock on the journal and enters
+//!   itself has the job; all others leave it. A shim that is itself killed between that and
 //!   the worker's start loses the job (`describe` says `Lost`): it is never started twice. The
 //!   promise ends when [`ProcessBackend::prune`] removes the directory.
 //! - **A start fails at once** where the worker's program or its working directory is missing:
@@ -97,6 +95,7 @@ mod backend;
 mod cancel;
 mod config;
 mod directory;
+mod journal;
 mod locate;
 mod processes;
 mod prune;

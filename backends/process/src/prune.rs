@@ -48,14 +48,14 @@ fn remove_if_old(directory: &JobDirectory, older_than: Duration) -> io::Result<b
         return Ok(false);
     }
     // A shim that has written the last word still holds its claim for a moment.
-    let Some(_claim) = directory.try_claim()? else {
+    let Some(claim) = directory.try_claim()? else {
         return Ok(false);
     };
     // Only the claim's holder can change how a job stands: look again.
     if ended_at(directory)?.is_none() {
         return Ok(false);
     }
-    if let Some(spec) = directory.spec()? {
+    if let Some(spec) = &claim.journal().spec {
         directory.root().unmark(&spec.execution, directory.key());
     }
     directory.remove()?;

@@ -73,7 +73,7 @@ impl From<Time> for SystemTime {
     }
 }
 
-/// `spec.json`: what is run. Holds neither the token nor any variable.
+/// What is run. Holds neither the token nor any variable.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Spec {
     pub(crate) name: String,
@@ -138,7 +138,7 @@ pub(crate) struct StartFailure {
     pub(crate) cause: Option<String>,
 }
 
-/// `worker.json`: the worker as it was started.
+/// The worker as it was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Worker {
     #[serde(flatten)]
@@ -153,7 +153,7 @@ pub(crate) struct Cancel {
     pub(crate) at: Time,
 }
 
-/// `exit.json`: the last word about a job.
+/// The last word about a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Exit {
     pub(crate) end: End,

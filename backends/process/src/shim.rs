@@ -5,21 +5,24 @@
 //! (it is a child subreaper), and writes down the end.
 
 mod launch;
+mod signals;
 mod watch;
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use longhaul_core::BackendErrorKind;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep};
 
-use crate::directory::{Claim, JobDirectory};
+use crate::directory::JobDirectory;
+use crate::journal::{Claim, Entry, Sync};
 use crate::processes::Identity;
 use crate::record::{Answer, End, Exit, Launch, Spec, StartFailure, Stop, Time, Worker};
+use signals::Signals;
 
 /// How long a shim waits for another one, or for a cancel, to decide about its job.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,23 +32,18 @@ const CLAIM_TIMEOUT: Duration = Duration::from_secs(10);
 /// input.
 ///
 /// It makes the calling process a session leader and a child subreaper, waits for any child of
-/// it, and handles SIGTERM, SIGINT and SIGHUP: call it in a process that does nothing else.
+/// it, and handles SIGCHLD, SIGTERM, SIGINT and SIGHUP: call it in a process that does nothing else.
 #[must_use]
 pub fn main(directory: &Path) -> ExitCode {
     // First of all: from now on no terminal and no group of the starter's reaches this process.
     // It fails for a process that leads a group already, so has one of its own.
     let _ = rustix::process::setsid();
-    // A thread of its own, so that a caller may have a runtime.
-    let result = std::thread::scope(|scope| {
-        scope
-            .spawn(|| run(directory))
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("the shim panicked")))
-    });
+    let result = catch_unwind(AssertUnwindSafe(|| run(directory)))
+        .unwrap_or_else(|_| Err(io::Error::other("the shim panicked")));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Standard error is the job's `shim.log`.
+            // Standard error is the job's `stderr.log`.
             eprintln!("longhaul shim for {}: {error}", directory.display());
             answer(&Answer::Failed(StartFailure {
                 kind: BackendErrorKind::Unavailable,
@@ -60,11 +58,7 @@ pub fn main(directory: &Path) -> ExitCode {
 fn run(directory: &Path) -> io::Result<()> {
     let directory = JobDirectory::at(directory)
         .ok_or_else(|| io::Error::other("the directory's name is no start key"))?;
-    let launch = read_launch()?;
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(play(&directory, launch))
+    play(&directory, read_launch()?)
 }
 
 fn read_launch() -> io::Result<Launch> {
@@ -80,39 +74,19 @@ fn read_launch() -> io::Result<Launch> {
     })
 }
 
-/// The signals that a shim handles. A handler, unlike an ignored signal, is not handed on to
-/// the worker.
-struct Signals {
-    child: Signal,
-    terminate: Signal,
-    /// Not acted upon: they mean a terminal's user, who has nothing to do with a detached job.
-    _of_a_terminal: [Signal; 2],
-}
-
-impl Signals {
-    fn handle() -> io::Result<Self> {
-        Ok(Self {
-            child: signal(SignalKind::child())?,
-            terminate: signal(SignalKind::terminate())?,
-            _of_a_terminal: [
-                signal(SignalKind::interrupt())?,
-                signal(SignalKind::hangup())?,
-            ],
-        })
-    }
-}
-
-async fn play(directory: &JobDirectory, launch: Launch) -> io::Result<()> {
+fn play(directory: &JobDirectory, launch: Launch) -> io::Result<()> {
     // Before the shim can be found and be sent a signal.
     let mut signals = Signals::handle()?;
-    let Some(_claim) = claim(directory).await? else {
+    let Some(mut claim) = claim(directory)? else {
         answer(&Answer::Taken);
         return Ok(());
     };
-    directory.write_spec(&launch.spec)?;
+    let Launch { spec, environment } = launch;
+    let known = Entry::Spec(spec.clone());
     if let Some(cancel) = directory.cancel()? {
+        claim.add([known], Sync::No)?;
         let exit = Exit::new(End::Forestalled).with_stop(Some(Stop::Cancelled(cancel.reason)));
-        directory.write_exit(&exit)?;
+        directory.end(&mut claim, exit)?;
         answer(&Answer::Taken);
         return Ok(());
     }
@@ -120,26 +94,29 @@ async fn play(directory: &JobDirectory, launch: Launch) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     // From here on nobody else will start this job, whatever becomes of this shim.
-    directory.write_shim(&own)?;
+    claim.add([known, Entry::Shim(own)], Sync::Yes)?;
 
-    let Launch { spec, environment } = launch;
     let started = launch::worker(directory, &spec, environment);
     let pid = match started {
         Ok(pid) => pid,
-        Err(refusal) => return give_up(directory, refusal),
+        Err(refusal) => return give_up(directory, &mut claim, refusal),
     };
-    record_worker(directory, pid);
+    record_worker(&mut claim, pid);
     answer(&Answer::Started);
-    let exit = watch::until_the_end(directory, &spec, pid, &mut signals).await?;
-    directory.write_exit(&exit)
+    let exit = watch::until_the_end(directory, &spec, pid, &mut signals)?;
+    directory.end(&mut claim, exit)
 }
 
 /// The right to run the job, or `None` when somebody else has decided about it.
-async fn claim(directory: &JobDirectory) -> io::Result<Option<Claim>> {
+fn claim(directory: &JobDirectory) -> io::Result<Option<Claim>> {
     let deadline = Instant::now() + CLAIM_TIMEOUT;
     loop {
         let claim = directory.try_claim()?;
-        if directory.is_decided() {
+        let decided = match &claim {
+            Some(claim) => claim.journal().is_decided(),
+            None => directory.journal()?.is_decided(),
+        };
+        if decided {
             return Ok(None);
         }
         if claim.is_some() {
@@ -151,16 +128,20 @@ async fn claim(directory: &JobDirectory) -> io::Result<Option<Claim>> {
                 "another process holds the job's claim and does nothing with it",
             ));
         }
-        sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5));
     }
 }
 
 /// Ends a job whose worker cannot be started: for ever, or so that it may be tried again.
-fn give_up(directory: &JobDirectory, refusal: launch::Refusal) -> io::Result<()> {
+fn give_up(
+    directory: &JobDirectory,
+    claim: &mut Claim,
+    refusal: launch::Refusal,
+) -> io::Result<()> {
     if refusal.for_good {
-        directory.write_exit(&Exit::new(End::NotStarted(refusal.failure.clone())))?;
+        directory.end(claim, Exit::new(End::NotStarted(refusal.failure.clone())))?;
     } else {
-        directory.remove_shim()?;
+        claim.add([Entry::Released], Sync::No)?;
     }
     answer(&Answer::Failed(refusal.failure));
     Ok(())
@@ -168,7 +149,7 @@ fn give_up(directory: &JobDirectory, refusal: launch::Refusal) -> io::Result<()>
 
 /// Without the record the worker runs all the same, and the shim watches it: only its pid and
 /// its time of start stay unknown to others.
-fn record_worker(directory: &JobDirectory, pid: u32) {
+fn record_worker(claim: &mut Claim, pid: u32) {
     let Some(identity) = Identity::of(pid) else {
         return;
     };
@@ -176,7 +157,7 @@ fn record_worker(directory: &JobDirectory, pid: u32) {
         identity,
         at: Time::now(),
     };
-    if let Err(error) = directory.write_worker(&worker) {
+    if let Err(error) = claim.add([Entry::Worker(worker)], Sync::No) {
         eprintln!("longhaul shim: the worker (pid {pid}) runs but cannot be recorded: {error}");
     }
 }

@@ -30,34 +30,34 @@ pub(crate) enum Stage {
 impl JobDirectory {
     /// How the job stands now.
     pub(crate) fn stage(&self) -> io::Result<Stage> {
-        if let Some(exit) = self.exit()? {
-            return Ok(Stage::Ended(exit, self.worker()?));
+        let before = self.journal()?;
+        if let Some(exit) = before.exit {
+            return Ok(Stage::Ended(exit, before.worker));
         }
-        let Some(shim) = self.shim()? else {
+        let Some(shim) = before.shim else {
             return Ok(if self.exists() {
                 Stage::Unclaimed
             } else {
                 Stage::Unknown
             });
         };
-        let alive = shim.is_alive();
-        let worker = self.worker()?;
-        if alive {
-            return Ok(match (self.cancel()?, worker) {
+        if shim.is_alive() {
+            return Ok(match (self.cancel()?, before.worker) {
                 (Some(cancel), worker) => Stage::Stopping(shim, cancel, worker),
                 (None, Some(worker)) => Stage::Running(shim, worker),
                 (None, None) => Stage::Starting(shim),
             });
         }
         // A shim writes the last word before it ends: look again, now that it has ended.
-        if let Some(exit) = self.exit()? {
-            return Ok(Stage::Ended(exit, worker));
+        let after = self.journal()?;
+        if let Some(exit) = after.exit {
+            return Ok(Stage::Ended(exit, after.worker));
         }
         // Or it gave the job back.
-        if self.shim()?.as_ref() != Some(&shim) {
+        if after.shim.as_ref() != Some(&shim) {
             return self.stage();
         }
-        Ok(match worker {
+        Ok(match after.worker {
             Some(worker) if worker.identity.is_alive() => Stage::Orphaned(worker),
             worker => Stage::Lost(shim, worker),
         })

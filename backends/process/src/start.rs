@@ -164,7 +164,7 @@ impl ProcessBackend {
         directory.create()?;
         refuse_foreign_folder(self.root.path())?;
         // Before there is a shim: a job that can run is never missing from a list.
-        self.root.mark(job.execution(), job.start_key())
+        self.root.mark(job.execution(), directory)
     }
 
     /// Runs a shim for the job and waits for what it says.
@@ -202,7 +202,7 @@ impl ProcessBackend {
             )
         })?;
         let log = directory
-            .open_shim_log()
+            .open_stderr()
             .map_err(|error| local(format!("start job {}", launch.spec.name), error))?;
         let mut environment = inherited();
         // The shim starts the worker without touching PATH: see `shim::launch`.
@@ -239,7 +239,8 @@ impl ProcessBackend {
         directory: &JobDirectory,
         status: Option<ExitStatus>,
     ) -> Result<Answer, BackendError> {
-        if directory.is_decided() {
+        // A journal that cannot be read decides nothing; the next look at it says why.
+        if directory.journal().is_ok_and(|it| it.is_decided()) {
             return Ok(Answer::Taken);
         }
         let status = status.map_or_else(|| "it still runs".to_owned(), |s| s.to_string());
@@ -248,8 +249,8 @@ impl ProcessBackend {
             self.config.shim.first().cloned().unwrap_or_default(),
             crate::ProcessConfig::SHIM
         );
-        if let Some(said) = directory.shim_log_tail() {
-            message = format!("{message}; it said: {said}");
+        if let Some(said) = directory.stderr_tail(1024) {
+            message = format!("{message}; it said: {}", said.trim().replace('\n', "; "));
         }
         Err(BackendError::new(BackendErrorKind::Unavailable, message))
     }

@@ -219,19 +219,22 @@ async fn a_recycled_pid_is_never_signalled() {
         let backend = folder.backend();
         let handle = start(&backend, spec(["sleep", "1000"]), "t").await;
         let directory = folder.job(&handle);
-        for record in ["worker.json", "shim.json"] {
+        for record in ["worker", "shim"] {
             kill(recorded_pid(&directory, record), Signal::KILL);
         }
         common::eventually("the end of the job", || {
             marked(folder.path()).is_empty().then_some(())
         })
         .await;
-        // The shim may have seen its worker end before it was killed itself.
-        let _ = fs::remove_file(directory.join("exit.json"));
-        let record = serde_json::json!({"boot": boot, "pid": pid, "started": started, "at": 0});
-        for name in ["worker.json", "shim.json"] {
-            fs::write(directory.join(name), record.to_string()).unwrap();
-        }
+        common::rewrite(&directory, |name, mut entry| {
+            if ["shim", "worker"].contains(&name) {
+                entry["boot"] = boot.into();
+                entry["pid"] = pid.into();
+                entry["started"] = started.into();
+            }
+            // The shim may have seen its worker end before it was killed itself.
+            (name != "exit").then_some(entry)
+        });
         assert_eq!(backend.pid(&handle), None);
         assert_eq!(cancel(&backend, &handle).await, CancelOutcome::AlreadyEnded);
         assert!(
@@ -245,7 +248,8 @@ async fn a_recycled_pid_is_never_signalled() {
     let handle = folder.handle("t");
     fs::create_dir_all(folder.job(&handle)).unwrap();
     let record = serde_json::json!({"boot": boot.trim(), "pid": pid, "started": started, "at": 0});
-    fs::write(folder.job(&handle).join("worker.json"), record.to_string()).unwrap();
+    let entry = serde_json::json!({"worker": record});
+    fs::write(common::journal(&folder.job(&handle)), format!("{entry}\n")).unwrap();
     assert_eq!(backend.pid(&handle), Some(pid));
 }
 
@@ -259,7 +263,7 @@ async fn what_a_killed_shim_left_is_found_and_ended() {
     let (child, stray) = (folder.pid("child").await, folder.pid("stray").await);
     let bare = folder.pid("bare").await;
     let worker = backend.pid(&handle).unwrap();
-    let shim = recorded_pid(&folder.job(&handle), "shim.json");
+    let shim = recorded_pid(&folder.job(&handle), "shim");
     kill(shim, Signal::KILL);
     gone(shim).await;
     let listed = backend.list(&execution()).await.unwrap();
@@ -279,7 +283,7 @@ async fn what_a_lost_job_left_is_listed_until_a_cancel_has_ended_it() {
     let backend = ProcessBackend::new(folder.config().with_grace(Duration::from_millis(100)));
     let handle = start(&backend, script(STUBBORN), "t").await;
     let stray = folder.pid("stray").await;
-    for record in ["shim.json", "worker.json"] {
+    for record in ["shim", "worker"] {
         let pid = recorded_pid(&folder.job(&handle), record);
         kill(pid, Signal::KILL);
         gone(pid).await;
@@ -299,7 +303,7 @@ async fn a_job_that_does_not_end_in_time_is_an_error_that_may_be_tried_again() {
     let folder = Folder::new();
     let backend = ProcessBackend::new(folder.config().with_grace(Duration::ZERO));
     let handle = start(&backend, spec(["sleep", "1000"]), "t").await;
-    let shim = recorded_pid(&folder.job(&handle), "shim.json");
+    let shim = recorded_pid(&folder.job(&handle), "shim");
     kill(shim, Signal::STOP);
     let error = backend.cancel(&handle, "r").await.unwrap_err();
     assert_eq!(error.kind(), BackendErrorKind::Unavailable);

@@ -140,7 +140,8 @@ impl Subject for Machine {
         let key = job.start_key().as_str();
         let ran = self.folder.read("ran");
         // One that was killed at once may not have come to write.
-        let recorded = self.folder.jobs().join(key).join("worker.json").exists();
+        let directory = self.folder.jobs().join(key);
+        let recorded = common::recorded(&directory, "worker").is_some();
         let written = ran.lines().filter(|line| *line == key).count();
         let started = written.max(running).max(usize::from(recorded));
         Some(Census { started, running })

@@ -87,7 +87,7 @@ async fn a_killed_worker_is_a_lost_job_and_its_children_are_gone() {
     assert_eq!(class(&status), FailureClass::Lost);
     assert_eq!((status.exit_code, status.signal), (None, Some(9)));
     assert!(!alive(child) && !alive(stray));
-    let shim = recorded_pid(&folder.job(&handle), "shim.json");
+    let shim = recorded_pid(&folder.job(&handle), "shim");
     gone(shim).await;
     assert!(common::marked(folder.path()).is_empty());
 }
@@ -118,7 +118,7 @@ async fn sigterm_from_outside_is_an_interruption() {
     let text = "trap 'echo told > told; exit 0' TERM; echo ready > ready; sleep 1000 & wait";
     let shim = start(&backend, script(text), "shim").await;
     folder.line("ready").await;
-    kill(recorded_pid(&folder.job(&shim), "shim.json"), Signal::TERM);
+    kill(recorded_pid(&folder.job(&shim), "shim"), Signal::TERM);
     let status = ended(&backend, &shim).await;
     assert_eq!(class(&status), FailureClass::Interrupted);
     assert_eq!(status.exit_code, Some(0));
@@ -132,7 +132,7 @@ async fn signals_of_a_terminal_do_not_reach_a_job() {
     let text = "echo ready > ready; while [ ! -e go ]; do sleep 0.01; done; exit 7";
     let handle = start(&backend, script(text), "t").await;
     folder.line("ready").await;
-    let shim = recorded_pid(&folder.job(&handle), "shim.json");
+    let shim = recorded_pid(&folder.job(&handle), "shim");
     kill(shim, Signal::INT);
     kill(shim, Signal::HUP);
     fs::write(folder.path().join("go"), "").unwrap();
@@ -144,7 +144,7 @@ async fn a_job_is_detached_from_its_starter() {
     let folder = Folder::new();
     let backend = folder.backend();
     let handle = start(&backend, spec(["sleep", "1000"]), "t").await;
-    let shim = recorded_pid(&folder.job(&handle), "shim.json");
+    let shim = recorded_pid(&folder.job(&handle), "shim");
     let worker = backend.pid(&handle).unwrap();
     let session = |pid| common::stat(pid).unwrap()[3].clone();
     assert_eq!(session(shim), shim.to_string());
@@ -159,7 +159,7 @@ async fn a_shim_that_ended_is_no_zombie_of_its_starter() {
     let backend = folder.backend();
     let handle = start(&backend, spec(["true"]), "t").await;
     ended(&backend, &handle).await;
-    let shim = recorded_pid(&folder.job(&handle), "shim.json");
+    let shim = recorded_pid(&folder.job(&handle), "shim");
     common::eventually("the end of the zombie", || {
         common::stat(shim).is_none().then_some(())
     })
@@ -171,7 +171,7 @@ async fn a_job_whose_shim_was_killed_runs_until_it_is_lost() {
     let folder = Folder::new();
     let backend = folder.backend();
     let handle = start(&backend, spec(["sleep", "1000"]), "t").await;
-    let shim = recorded_pid(&folder.job(&handle), "shim.json");
+    let shim = recorded_pid(&folder.job(&handle), "shim");
     let worker = backend.pid(&handle).unwrap();
     kill(shim, Signal::KILL);
     gone(shim).await;
@@ -197,16 +197,15 @@ async fn a_job_from_before_the_machines_restart_is_lost() {
     let folder = Folder::new();
     let backend = folder.backend();
     let handle = start(&backend, spec(["sleep", "1000"]), "t").await;
-    let shim = recorded_pid(&folder.job(&handle), "shim.json");
+    let shim = recorded_pid(&folder.job(&handle), "shim");
     kill(shim, Signal::KILL);
     gone(shim).await;
-    for record in ["shim.json", "worker.json"] {
-        let path = folder.job(&handle).join(record);
-        let mut text: serde_json::Value =
-            serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        text["boot"] = "another boot".into();
-        fs::write(&path, text.to_string()).unwrap();
-    }
+    common::rewrite(&folder.job(&handle), |name, mut entry| {
+        if ["shim", "worker"].contains(&name) {
+            entry["boot"] = "another boot".into();
+        }
+        Some(entry)
+    });
     let status = backend.describe(&handle).await.unwrap();
     assert_eq!(class(&status), FailureClass::Lost);
     assert!(status.reason.unwrap().contains("restarted"));

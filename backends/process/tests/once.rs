@@ -229,7 +229,7 @@ async fn a_job_whose_shim_was_killed_is_never_started_again() {
     let backend = folder.backend();
     backend.start(&job, &token).await.unwrap();
     folder.line("ran").await;
-    for record in ["shim.json", "worker.json"] {
+    for record in ["shim", "worker"] {
         let pid = recorded_pid(&folder.job(&handle(&folder)), record);
         kill(pid, Signal::KILL);
         gone(pid).await;
@@ -237,7 +237,9 @@ async fn a_job_whose_shim_was_killed_is_never_started_again() {
     // As when the shim was killed before it could record the worker.
     for forgotten in [false, true] {
         if forgotten {
-            fs::remove_file(folder.job(&handle(&folder)).join("worker.json")).unwrap();
+            common::rewrite(&folder.job(&handle(&folder)), |name, entry| {
+                (name != "worker").then_some(entry)
+            });
         }
         assert_eq!(backend.start(&job, &token).await.unwrap(), handle(&folder));
         let status = backend.describe(&handle(&folder)).await.unwrap();

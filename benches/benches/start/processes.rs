@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use longhaul_benches::jobs::Stage;
-use longhaul_benches::machine::cpu_with_children as cpu;
+use longhaul_benches::machine;
 use longhaul_core::{
     BackendError, CallbackToken, CancelOutcome, ComputeBackend, Job, JobHandle, JobName, JobSpec,
 };
@@ -159,11 +159,39 @@ async fn one(
     Ok(all)
 }
 
+/// Processor time: of this process, which plays function and service and spawns, and of the programs that it started.
+#[derive(Debug, Clone, Copy)]
+struct Cpu {
+    here: Duration,
+    programs: Duration,
+}
+
+impl Cpu {
+    fn now() -> Self {
+        Self {
+            here: machine::cpu(),
+            programs: machine::cpu_of_children(),
+        }
+    }
+
+    fn since(self) -> Self {
+        let now = Self::now();
+        Self {
+            here: now.here - self.here,
+            programs: now.programs - self.programs,
+        }
+    }
+
+    fn all(self) -> Duration {
+        self.here + self.programs
+    }
+}
+
 /// What so many jobs took.
 struct Measured {
     stamps: Vec<Stamps>,
     book: Book,
-    cpu: Duration,
+    cpu: Cpu,
     took: Duration,
 }
 
@@ -211,7 +239,7 @@ async fn ours(jobs: usize, together: bool) -> Measured {
         })
         .expect("a function");
     let api = stage.service.api().clone();
-    let (began, before) = (now(), cpu());
+    let (began, before) = (now(), Cpu::now());
     let request = StartExecution::new("bench", jobs.to_string());
     let started = api.start_execution(request).await.expect("an execution");
     let outcome = api.wait(&started.arn).await.expect("an end");
@@ -222,7 +250,7 @@ async fn ours(jobs: usize, together: bool) -> Measured {
     let stamps: Vec<Stamps> = serde_json::from_str(&result).expect("the stamps");
     assert_eq!(stamps.len(), jobs);
     children_ended().await;
-    let cpu = cpu() - before;
+    let cpu = before.since();
     stage.service.shutdown().await;
     Measured {
         stamps,
@@ -263,9 +291,9 @@ async fn bare_one(folder: &Path, number: usize) -> (Duration, Duration) {
 }
 
 /// Returns the times to the first line and to the end, the processor time, and the time of all.
-async fn bare(jobs: usize, at_once: usize) -> (Vec<Duration>, Vec<Duration>, Duration, Duration) {
+async fn bare(jobs: usize, at_once: usize) -> (Vec<Duration>, Vec<Duration>, Cpu, Duration) {
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-    let (began, before) = (now(), cpu());
+    let (began, before) = (now(), Cpu::now());
     let mut left = 0..jobs;
     let mut running = JoinSet::new();
     let mut times = Vec::with_capacity(jobs);
@@ -282,7 +310,7 @@ async fn bare(jobs: usize, at_once: usize) -> (Vec<Duration>, Vec<Duration>, Dur
         times.push(one.expect("a spawn"));
     }
     let (first, end) = times.into_iter().unzip();
-    (first, end, cpu() - before, now() - began)
+    (first, end, before.since(), now() - began)
 }
 
 pub(crate) async fn measure() {
@@ -316,18 +344,24 @@ pub(crate) async fn measure() {
             );
         }
         let each = |cpu: Duration| cpu.as_secs_f64() * 1e3 / jobs as f64;
+        let both = |cpu: Cpu| {
+            let (here, programs) = (each(cpu.here), each(cpu.programs));
+            format!("{here:.2} + {programs:.2} ms")
+        };
         let rate = |took: Duration| jobs as f64 / took.as_secs_f64();
         summary.push(format!(
-            "| {at_once} | {:.0} | {:.2} ms | {:.0} | {:.2} ms | {:.2} ms |",
+            "| {at_once} | {:.0} | {} | {:.0} | {} | {:.2} ms |",
             rate(bare_took),
-            each(bare_cpu),
+            both(bare_cpu),
             rate(ours.took),
-            each(ours.cpu),
-            each(ours.cpu) - each(bare_cpu),
+            both(ours.cpu),
+            each(ours.cpu.all()) - each(bare_cpu.all()),
         ));
     }
     println!(
-        "\n| at once | bare, a second | CPU each | jobs a second | CPU each, function and service with it | more than bare |\n| ---: | ---: | ---: | ---: | ---: | ---: |"
+        "\nCPU each: of this process, which plays function and service and spawns, and of the programs.\n\n\
+         | at once | bare, a second | CPU each | jobs a second | CPU each | more than bare |\n\
+         | ---: | ---: | ---: | ---: | ---: | ---: |"
     );
     for line in summary {
         println!("{line}");

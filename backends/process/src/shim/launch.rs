@@ -67,7 +67,7 @@ fn spawn(directory: &JobDirectory, spec: &Spec, environment: Vec<(Text, Text)>) 
         .current_dir(&spec.working_directory.0)
         .stdin(Stdio::null())
         .stdout(directory.open_stdout()?)
-        .stderr(directory.open_stderr()?)
+        .stderr(Stdio::inherit())
         .process_group(0);
     give_environment(&mut command, environment);
     Ok(command.spawn()?.id())

@@ -1,15 +1,14 @@
 //! Watching the worker: until it ends, or is told to, and nothing of it is left.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, wait,
 };
-use tokio::time::{Instant, sleep_until};
 
-use super::Signals;
+use super::signals::Signals;
 use crate::directory::JobDirectory;
 use crate::processes;
 use crate::record::{End, Exit, Spec, Stop};
@@ -22,7 +21,7 @@ const SWEEP_TIMEOUT: Duration = Duration::from_secs(4);
 const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Watches the worker `pid` to its end and clears up behind it.
-pub(super) async fn until_the_end(
+pub(super) fn until_the_end(
     directory: &JobDirectory,
     spec: &Spec,
     pid: u32,
@@ -42,26 +41,26 @@ pub(super) async fn until_the_end(
         if !reaped.any_left {
             break End::Unseen;
         }
-        tokio::select! {
-            _ = signals.child.recv() => {}
-            _ = signals.terminate.recv(), if stop.is_none() => {
-                stop = Some(match directory.cancel() {
-                    Ok(Some(cancel)) => Stop::Cancelled(cancel.reason),
-                    _ => Stop::Interrupted,
-                });
-                // The worker has not been waited for, so the group is still its own.
-                tolerate_gone(kill_process_group(worker, Signal::TERM))?;
-                kill_at = Some(Instant::now() + super::grace(spec));
-            }
-            () = until(kill_at) => {
-                kill_at = None;
-                tolerate_gone(kill_process_group(worker, Signal::KILL))?;
-                // Should it have moved to another group.
-                tolerate_gone(kill_process(worker, Signal::KILL))?;
-            }
+        if stop.is_none() && signals.terminate() {
+            stop = Some(match directory.cancel() {
+                Ok(Some(cancel)) => Stop::Cancelled(cancel.reason),
+                _ => Stop::Interrupted,
+            });
+            // The worker has not been waited for, so the group is still its own.
+            tolerate_gone(kill_process_group(worker, Signal::TERM))?;
+            kill_at = Some(Instant::now() + super::grace(spec));
         }
+        let left = kill_at.map(|at| at.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            kill_at = None;
+            tolerate_gone(kill_process_group(worker, Signal::KILL))?;
+            // Should it have moved to another group.
+            tolerate_gone(kill_process(worker, Signal::KILL))?;
+            continue;
+        }
+        signals.wait(left)?;
     };
-    let survivors = sweep(worker, signals).await?;
+    let survivors = sweep(worker, signals)?;
     Ok(Exit::new(end).with_stop(stop).with_survivors(survivors))
 }
 
@@ -96,7 +95,7 @@ fn reap(worker: Pid) -> io::Result<Reaped> {
 /// does, and returns the pids of what cannot be killed.
 ///
 /// A subreaper that has no child has no descendant: whoever loses its parent becomes its child.
-async fn sweep(worker: Pid, signals: &mut Signals) -> io::Result<Vec<u32>> {
+fn sweep(worker: Pid, signals: &mut Signals) -> io::Result<Vec<u32>> {
     let deadline = Instant::now() + SWEEP_TIMEOUT;
     while reap(worker)?.any_left {
         let left = processes::descendants(std::process::id());
@@ -107,19 +106,9 @@ async fn sweep(worker: Pid, signals: &mut Signals) -> io::Result<Vec<u32>> {
         if Instant::now() > deadline {
             return Ok(left.iter().map(processes::Identity::pid).collect());
         }
-        tokio::select! {
-            _ = signals.child.recv() => {}
-            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
-        }
+        signals.wait(Some(SWEEP_INTERVAL))?;
     }
     Ok(Vec::new())
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
 }
 
 fn tolerate_gone(sent: Result<(), Errno>) -> io::Result<()> {

@@ -243,9 +243,41 @@ pub(crate) async fn ended(backend: &ProcessBackend, handle: &JobHandle) -> JobSt
     }
 }
 
-/// The pid in a record of the job, `shim.json` or `worker.json`.
-pub(crate) fn recorded_pid(directory: &Path, record: &str) -> u32 {
-    let text = fs::read_to_string(directory.join(record)).unwrap();
-    let record: serde_json::Value = serde_json::from_str(&text).unwrap();
-    u32::try_from(record["pid"].as_u64().unwrap()).unwrap()
+/// The journal of the job in `directory`.
+pub(crate) fn journal(directory: &Path) -> PathBuf {
+    directory.join("job.jsonl")
+}
+
+/// The entry of the journal with this name, `shim` or `worker`.
+pub(crate) fn recorded(directory: &Path, entry: &str) -> Option<serde_json::Value> {
+    let text = fs::read_to_string(journal(directory)).ok()?;
+    // The last line may not be whole yet.
+    let mut entries = text
+        .lines()
+        .map_while(|line| serde_json::from_str(line).ok());
+    entries.find_map(|line: serde_json::Value| line.get(entry).cloned())
+}
+
+/// The pid in such an entry.
+pub(crate) fn recorded_pid(directory: &Path, entry: &str) -> u32 {
+    let entry = recorded(directory, entry).unwrap();
+    u32::try_from(entry["pid"].as_u64().unwrap()).unwrap()
+}
+
+/// Writes the journal anew, with what `change` makes of each entry.
+pub(crate) fn rewrite(
+    directory: &Path,
+    change: impl Fn(&str, serde_json::Value) -> Option<serde_json::Value>,
+) {
+    let text = fs::read_to_string(journal(directory)).unwrap();
+    let mut changed = String::new();
+    for line in text.lines() {
+        let entry: serde_json::Map<_, _> = serde_json::from_str(line).unwrap();
+        for (name, value) in entry {
+            if let Some(value) = change(&name, value) {
+                changed += &format!("{}\n", serde_json::json!({name: value}));
+            }
+        }
+    }
+    fs::write(journal(directory), changed).unwrap();
 }
