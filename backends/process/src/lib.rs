@@ -95,6 +95,7 @@ mod backend;
 mod cancel;
 mod config;
 mod directory;
+mod environment;
 mod journal;
 mod locate;
 mod processes;

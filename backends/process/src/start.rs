@@ -1,8 +1,6 @@
 //! Starting a job: at most once for one token, by whoever and however often it is tried.
 
-use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -16,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::ProcessBackend;
 use crate::backend::{handle, local};
 use crate::directory::JobDirectory;
+use crate::environment::inherited;
 use crate::record::{Answer, End, Launch, Spec, StartFailure, Text};
 use crate::stage::Stage;
 
@@ -281,30 +280,6 @@ async fn converse(child: &mut Child, launch: &Launch) -> Option<Answer> {
     serde_json::from_str(&line).ok()
 }
 
-/// This process's variables, as far as they are for others too.
-fn inherited() -> std::collections::BTreeMap<OsString, OsString> {
-    std::env::vars_os()
-        .filter(|(name, _)| !is_the_functions_own(name))
-        .collect()
-}
-
-/// Whether a variable tells a Lambda function, or a worker of longhaul, about itself. A job that
-/// is started by either must not take it for its own.
-fn is_the_functions_own(name: &OsStr) -> bool {
-    const NAMES: [&str; 7] = [
-        "_HANDLER",
-        contract::TRACEPARENT,
-        contract::TRACESTATE,
-        contract::XRAY_TRACE_ID,
-        "LAMBDA_RUNTIME_DIR",
-        "LAMBDA_TASK_ROOT",
-        contract::CALLBACK_ID,
-    ];
-    NAMES.iter().any(|own| name == *own)
-        || name.as_bytes().starts_with(b"AWS_LAMBDA_")
-        || name.as_bytes().starts_with(b"LONGHAUL_")
-}
-
 fn check_sizes(
     job: &Job,
     command: &[Text],
@@ -358,32 +333,6 @@ fn refuse_foreign_folder(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_the_functions_own_is_not_handed_on() {
-        for own in [
-            "AWS_LAMBDA_RUNTIME_API",
-            "AWS_LAMBDA_FUNCTION_NAME",
-            "_HANDLER",
-            "LAMBDA_TASK_ROOT",
-            "LAMBDA_RUNTIME_DIR",
-            "LONGHAUL_BACKEND",
-            "LONGHAUL_START_KEY",
-            "CALLBACK_ID",
-            "_X_AMZN_TRACE_ID",
-        ] {
-            assert!(is_the_functions_own(OsStr::new(own)), "{own}");
-        }
-        for shared in [
-            "AWS_REGION",
-            "AWS_ENDPOINT_URL_LAMBDA",
-            "PATH",
-            "HOME",
-            "LONGHAULER",
-        ] {
-            assert!(!is_the_functions_own(OsStr::new(shared)), "{shared}");
-        }
-    }
 
     #[test]
     fn a_folder_that_everybody_can_write_is_refused() {
