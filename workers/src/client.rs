@@ -25,9 +25,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The callback of one token, reached with the standard environment of the AWS SDKs:
 /// `AWS_ENDPOINT_URL_LAMBDA`, `AWS_REGION` and the usual sources of credentials.
 ///
-/// The client is made at the first call, so that a command need not wait for it. A service on
-/// loopback gets placeholder credentials when the environment names none: asking the instance
-/// metadata service for some would only take time.
+/// The client is made at the first call, so that a command need not wait for it. For a service on
+/// loopback the environment is all that is asked: without credentials in it they are placeholders,
+/// without a region it is `us-east-1`. Where it names a profile or another source of credentials,
+/// these are asked there too.
 #[derive(Debug)]
 pub struct LambdaCallbacks {
     token: CallbackToken,
