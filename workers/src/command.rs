@@ -1,8 +1,8 @@
 //! A command in a process group of its own: started, watched, signalled and cleared away.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 #[cfg(target_os = "linux")]
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -14,9 +14,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 #[cfg(target_os = "linux")]
 use rustix::process::{PidfdFlags, pidfd_open};
-#[cfg(target_os = "linux")]
 use tokio::io::{Interest, unix::AsyncFd};
-use tokio::net::unix::pipe::Receiver;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -158,15 +156,11 @@ enum Watch {
 }
 
 impl Watch {
-    #[allow(
-        deprecated,
-        reason = "it is unsound for types that may change their descriptor, which an `OwnedFd` does not"
-    )]
     fn over(process: Pid) -> Self {
         // Kernels before 5.3 and some sandboxes have no pidfds.
         #[cfg(target_os = "linux")]
         if let Ok(descriptor) = pidfd_open(process, PidfdFlags::empty())
-            && let Ok(descriptor) = AsyncFd::with_interest(descriptor, Interest::READABLE)
+            && let Ok(descriptor) = readable(descriptor)
         {
             return Self::Descriptor(descriptor);
         }
@@ -243,22 +237,28 @@ async fn first_words(from: Option<ChildStderr>) -> io::Result<Option<impl Read +
     let Some(from) = from else {
         return Ok(None);
     };
-    let from = Receiver::from_owned_fd(from.into())?;
-    let mut first = [0; 512];
-    loop {
-        from.readable().await?;
-        match from.try_read(&mut first) {
-            Ok(0) => return Ok(None),
-            Ok(n) => {
-                let first = first.get(..n).unwrap_or_default().to_vec();
-                // Passing it on may block, and nothing else of the worker may wait for that.
-                let rest = File::from(from.into_blocking_fd()?);
-                return Ok(Some(io::Cursor::new(first).chain(rest)));
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+    let mut from = readable(from)?;
+    drop(from.readable().await?);
+    let mut first = vec![0; 512];
+    let n = loop {
+        // Does not block: nobody else reads from the pipe, so what made it readable is still there.
+        match from.get_mut().read(&mut first) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => break read?,
         }
-    }
+    };
+    first.truncate(n);
+    // Passing on may block, and nothing else of the worker may wait for that.
+    Ok((n > 0).then(|| io::Cursor::new(first).chain(from.into_inner())))
+}
+
+/// The descriptor, so that it can be awaited that there is something to read.
+#[allow(
+    deprecated,
+    reason = "it is unsound for types that may change their descriptor, which ours do not"
+)]
+fn readable<T: AsRawFd>(descriptor: T) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(descriptor, Interest::READABLE)
 }
 
 fn pass_on(mut from: impl Read, tail: &Mutex<Tail>) {
