@@ -318,6 +318,20 @@ mod tests {
     }
 
     #[test]
+    fn where_there_are_no_hard_links_a_mark_is_a_file_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path().to_owned());
+        let (execution, job) = (ExecutionId::from_arn("1"), root.job(key("a")));
+        // A folder has no second name on any file system.
+        fs::create_dir_all(job.journal_path()).unwrap();
+        root.mark(&execution, &job).unwrap();
+        root.mark(&execution, &job).unwrap();
+        assert_eq!(root.marked(&execution).unwrap().len(), 1);
+        root.unmark(&execution, job.key());
+        assert!(root.marked(&execution).unwrap().is_empty());
+    }
+
+    #[test]
     fn a_record_that_cannot_be_read_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         let job = Root::new(folder.path().to_owned()).job(key("a"));
