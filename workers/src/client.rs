@@ -10,7 +10,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_credential_types::Credentials;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::http::HttpResponse;
-use aws_sdk_lambda::config::{Region, SharedHttpClient, StalledStreamProtectionConfig};
+use aws_sdk_lambda::config::{Builder, Region, StalledStreamProtectionConfig};
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::ErrorObject;
@@ -124,60 +124,44 @@ async fn connect() -> Client {
     let local = endpoint.filter(|url| is_loopback(url));
     let is_set = |name: &str| std::env::var_os(name).is_some();
     let keys = is_set("AWS_ACCESS_KEY_ID") && is_set("AWS_SECRET_ACCESS_KEY");
-    match local {
-        Some(endpoint) if keys || !names_credentials(is_set) => connect_here(endpoint, keys),
-        local => connect_as_configured(local.is_some()).await,
+    // Without TLS its roots need not be read, which takes longer than everything else here.
+    let plain = local
+        .is_some()
+        .then(|| aws_smithy_http_client::Builder::new().build_http());
+    let mut config = match local {
+        Some(endpoint) if keys || !names_credentials(is_set) => from_environment(endpoint, keys),
+        _ => Builder::from(&aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await),
+    };
+    if let Some(plain) = plain {
+        config = config.http_client(plain);
     }
-}
-
-/// As the environment, the configuration files and the instance say: the usual way of the AWS SDKs.
-async fn connect_as_configured(local: bool) -> Client {
-    let shared = aws_config::defaults(BehaviorVersion::v2026_01_12())
+    // Trying again is decided by the caller, who knows the deadline and how long a try may take.
+    let config = config
         .retry_config(RetryConfig::disabled())
-        .timeout_config(timeouts())
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .load()
-        .await;
-    let mut config = aws_sdk_lambda::config::Builder::from(&shared);
-    if local {
-        config = config.http_client(plain());
-    }
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .build(),
+        )
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     Client::from_conf(config.build())
 }
 
-/// A service on this machine, with nothing that is not in the environment: what the configuration files and the instance know
-/// takes longer to ask than the call itself.
-fn connect_here(endpoint: String, keys: bool) -> Client {
+/// For a service on this machine, with nothing that is not in the environment: configuration files and the instance are not asked.
+fn from_environment(endpoint: String, keys: bool) -> Builder {
     let region = ["AWS_REGION", "AWS_DEFAULT_REGION"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|region| !region.is_empty()))
         .unwrap_or_else(|| "us-east-1".to_owned());
-    let config = aws_sdk_lambda::Config::builder()
-        .behavior_version(aws_sdk_lambda::config::BehaviorVersion::v2026_01_12())
+    let config = Builder::new()
+        .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(region))
-        .endpoint_url(endpoint)
-        .http_client(plain())
-        .retry_config(RetryConfig::disabled())
-        .timeout_config(timeouts())
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-    let config = if keys {
+        .endpoint_url(endpoint);
+    if keys {
         config.credentials_provider(EnvironmentVariableCredentialsProvider::new())
     } else {
         config.credentials_provider(Credentials::from_keys("local", "local", None))
-    };
-    Client::from_conf(config.build())
-}
-
-/// Trying again is decided by the caller, who knows the deadline and how long a try may take.
-fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .build()
-}
-
-/// Without TLS its roots need not be read, which takes longer than everything else here.
-fn plain() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new().build_http()
+    }
 }
 
 /// Whether the endpoint is plain HTTP on this machine.
