@@ -61,6 +61,13 @@ def test_it_needs_no_other_file():
 
 
 @needs_the_worker
+def test_it_says_nothing_of_the_folders_that_it_was_built_from():
+    content = pathlib.Path(WORKER).read_bytes()
+    # What panics say of a crate's source begins with the crate's name.
+    assert b"tokio-1." in content and b"/registry/src/" not in content
+
+
+@needs_the_worker
 def test_alone_in_an_empty_root_it_completes_a_callback(root, tls):
     done = supervise(root, tls, ["/render"])
     # There is no such command, and somebody is told.

@@ -29,6 +29,21 @@ async fn a_report_is_delivered_when_the_service_comes_up_after_the_command_has_e
 }
 
 #[tokio::test]
+async fn a_service_on_loopback_is_reached_without_a_region_or_a_configuration() {
+    let service = Service::with(|_, _| Answer::Accepted);
+    let mut worker = script(&service, &[], "true");
+    for name in ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"] {
+        worker.env_remove(name);
+    }
+    worker
+        .env("AWS_CONFIG_FILE", "/nonexistent")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    let output = run(worker).await;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(service.reports(), [Call::Success(b"null".to_vec())]);
+}
+
+#[tokio::test]
 async fn a_broken_and_a_busy_service_are_tried_again() {
     let service = Service::with(|call, before| {
         let tries = before.iter().filter(|c| *c == call).count();
